@@ -1,0 +1,1 @@
+"""The bastion: what it is made of, room by room."""

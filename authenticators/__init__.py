@@ -1,0 +1,1 @@
+"""Authentication factors, real and virtual: a library that knows no bastion."""

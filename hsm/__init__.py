@@ -1,0 +1,1 @@
+"""Keys that stay where they are: a library that knows no bastion."""
