@@ -1,0 +1,247 @@
+"""What the store keeps, as frozen values. Secrets here are hashes, or sealed by the seed key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class AuthorityKind(StrEnum):
+    """The certificate authorities of a cluster (mission row K1), and the audit log's key."""
+
+    USER = "user"
+    OPENSSH = "openssh"
+    HOST = "host"
+    TLS = "tls"
+    AUDIT = "audit"
+
+
+class DeviceKind(StrEnum):
+    """What kind of thing proves possession."""
+
+    TOTP = "totp"
+    WEBAUTHN = "webauthn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A local account. `traits["logins"]` are its operating-system logins (mission row U2)."""
+
+    name: str
+    roles: tuple[str, ...]
+    traits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    created_at: datetime
+    created_by: str
+    active: bool = False
+    """Whether the sign-up was finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotpDevice:
+    """A time-based one-time password generator (RFC 6238)."""
+
+    id: str
+    name: str
+    sealed_secret: bytes
+    last_step: int
+    created_at: datetime
+    last_used: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebauthnDevice:
+    """A WebAuthn credential; `credential` is what the relying party keeps of it, as its own JSON text."""
+
+    id: str
+    name: str
+    credential_id: bytes
+    credential: str
+    created_at: datetime
+    last_used: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a person proves themselves with."""
+
+    user: str
+    password: str
+    """An argon2id hash in PHC form."""
+    handle: bytes
+    """The WebAuthn user handle: random, 32 bytes, never the name."""
+    totp: tuple[TotpDevice, ...] = ()
+    webauthn: tuple[WebauthnDevice, ...] = ()
+    recovery: tuple[str, ...] = ()
+    """Hashes of the recovery codes not yet used."""
+
+
+class InviteKind(StrEnum):
+    """Why a person was sent a link."""
+
+    SIGN_UP = "sign_up"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """A link that lets one person choose a password and enrol a factor, once."""
+
+    id: str
+    secret_hash: bytes
+    user: str
+    kind: InviteKind
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    ceremony: str | None = None
+    """The enrolment begun and not finished: the relying party's state or a sealed TOTP secret, as JSON."""
+
+
+class NodeKind(StrEnum):
+    """Which daemon answers on a node."""
+
+    OPENSSH = "openssh"
+    SALLYPORT = "sallyport"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A machine people log in to through the bastion."""
+
+    id: str
+    name: str
+    address: str
+    """`host:port`, as the bastion reaches it."""
+    kind: NodeKind
+    labels: dict[str, str] = field(default_factory=dict)
+    host_key: bytes
+    """The node's public host key, in SSH wire form: what its host certificate was made for."""
+    added_at: datetime
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityKey:
+    """One generation of a certificate authority's key; the private part stays in the token."""
+
+    label: str
+    public_key: bytes
+    """SSH wire form."""
+    certificate: bytes = b""
+    """The self-signed X.509 certificate (DER) of the TLS authority; empty for the others."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A certificate authority: the key that signs, and those that are trusted."""
+
+    kind: AuthorityKind
+    signing: AuthorityKey
+    trusted: tuple[AuthorityKey, ...]
+    """Every key verifiers accept, the signing one among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A line of the register: one certificate that was issued."""
+
+    serial: int
+    authority: AuthorityKind
+    key_id: str
+    principals: tuple[str, ...]
+    subject_key: str
+    """`SHA256:` fingerprint of the certified key."""
+    user: str | None = None
+    session: str | None = None
+    valid_after: datetime
+    valid_before: datetime
+    issued_at: datetime
+    revoked_at: datetime | None = None
+
+
+class SessionKind(StrEnum):
+    """What a session carries."""
+
+    SHELL = "shell"
+    EXEC = "exec"
+    SUBSYSTEM = "subsystem"
+    FORWARD = "forward"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One connection of one person to one node, and what became of it."""
+
+    id: str
+    user: str
+    login: str
+    node: str
+    node_id: str
+    source: str
+    proxy: str
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    recorded: bool = True
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSession:
+    """A signed-in browser; the cookie's value is kept as a hash only."""
+
+    id: str
+    user: str
+    source: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAttempt:
+    """What a person has proved so far in one sign-in."""
+
+    id: str
+    user: str
+    source: str
+    created_at: datetime
+    expires_at: datetime
+    proved: tuple[str, ...] = ()
+    ceremony: str | None = None
+    """The WebAuthn ceremony under way: the relying party's state, as JSON."""
+    spent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserLogin:
+    """A command line that waits for its person to sign in with a browser."""
+
+    id: str
+    secret_hash: bytes
+    code: str
+    """The short code both sides show, so that the person can tell their own request."""
+    source: str
+    ssh_public_key: bytes
+    tls_public_key: bytes
+    ttl_seconds: int
+    created_at: datetime
+    expires_at: datetime
+    approved_by: str | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A join token; static ones come from the configuration and can't be revoked."""
+
+    id: str
+    secret_hash: bytes
+    roles: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
