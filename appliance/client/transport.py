@@ -7,7 +7,6 @@ import hmac
 import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -18,6 +17,7 @@ from appliance.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from appliance.domain.operations.operation import Nothing, Operation, Rule
+from appliance.domain.operations.operation import Operation, Rule
 from appliance.domain.operations.people import CONSOLE_OR_PERSON
 
 
