@@ -26,7 +26,7 @@ class ConfigError(Exception):
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file; raises `ConfigError`. A relative `data_dir` is meant from the file's folder."""
+    """Read a configuration file; raises `ConfigError`. A relative `data_dir` starts at the file's folder."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -78,11 +78,8 @@ def _meaning(detail: ErrorDetails, path: list[int | str]) -> str:
         return "unknown key" + (f", did you mean {near[0]}?" if near else "")
     if detail["type"] == "missing":
         return "missing"
-    return (
-        detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").join(("expected ", ""))
-        if detail["msg"].startswith("Input should be ")
-        else detail["msg"].removeprefix("Value error, ")
-    )
+    message = detail["msg"].removeprefix("Value error, ")
+    return message.replace("Input should be ", "expected ", 1)
 
 
 def _keys_at(path: list[int | str]) -> list[str]:

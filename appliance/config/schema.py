@@ -116,7 +116,8 @@ class Webauthn(Section):
     bound to it."""
 
 
-SECOND_FACTORS = ("otp", "webauthn")
+SecondFactor = Literal["otp", "webauthn"]
+SECOND_FACTORS: tuple[SecondFactor, ...] = ("otp", "webauthn")
 
 
 class Authentication(Section):
@@ -127,7 +128,7 @@ class Authentication(Section):
     second_factor: Literal["off", "otp", "webauthn", "on", "optional"] | None = None
     """The older, single form: `otp`, `webauthn`, `on` (either), `optional`, `off`. Give this or
     `second_factors`."""
-    second_factors: tuple[Literal["otp", "webauthn"], ...] = SECOND_FACTORS
+    second_factors: tuple[SecondFactor, ...] = SECOND_FACTORS
     """Which second factors people can enrol and use; one of them is always required."""
     webauthn: Webauthn = Webauthn()
     """Security keys and passkeys."""
@@ -154,9 +155,7 @@ class Authentication(Section):
 
 
 class Lockout(Section):
-    """How password guessing is slowed (mission row X15). Sources are slowed first, so that a stranger's
-    guesses from elsewhere never lock a person out.
-    """
+    """How password guessing is slowed: per source first, so that a stranger can't lock a person out."""
 
     free_attempts: int = Field(default=5, ge=1, le=100)
     """Failures of one source for one user before it must wait."""

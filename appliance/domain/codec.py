@@ -53,14 +53,10 @@ def encode(value: object) -> JSON:
 
 
 def _encode_dataclass(value: Any) -> dict[str, JSON]:
-    out: dict[str, JSON] = {TAG: type(value).__name__} if _tagged(type(value)) else {}
+    kind: type = type(value)
+    out: dict[str, JSON] = {TAG: kind.__name__} if getattr(kind, "__tagged__", False) else {}
     out.update((field.name, encode(getattr(value, field.name))) for field in fields(value))
     return out
-
-
-@cache
-def _tagged(kind: type) -> bool:
-    return bool(getattr(kind, "__tagged__", False))
 
 
 def tagged(kind: type[T]) -> type[T]:
@@ -164,10 +160,10 @@ def _decode_mapping(kind: Any, value: JSON, at: str, lenient: bool) -> dict[str,
 def _decode_union(kinds: tuple[Any, ...], value: JSON, at: str, lenient: bool) -> Any:
     if value is None and type(None) in kinds:
         return None
-    rest = [kind for kind in kinds if kind is not type(None)]
+    rest: list[Any] = [kind for kind in kinds if kind is not type(None)]
     if len(rest) == 1:
         return decode(rest[0], value, at=at, lenient=lenient)
-    classes = {kind.__name__: kind for kind in rest if is_dataclass(kind)}
+    classes: dict[str, Any] = {getattr(kind, "__name__", ""): kind for kind in rest if is_dataclass(kind)}
     if isinstance(value, dict) and classes:
         name = value.get(TAG)
         if not isinstance(name, str) or name not in classes:
