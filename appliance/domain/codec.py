@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON values and back, strictly.
 
 What a value may be: str, int, float, bool, None, bytes (base64), datetime (RFC 3339, UTC),
-timedelta (seconds), StrEnum, tuple, frozenset, dict with string keys, Secret-like text is plain str,
+timedelta (seconds), StrEnum, Flag (its bits as a number), tuple, frozenset, dict with string keys, Secret-like text is plain str,
 dataclasses, and closed unions of dataclasses (told apart by `"is": <class name>`).
 
 Decoding refuses what it does not expect and names the place (`$.devices[2].name`). From a newer
@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import Flag, StrEnum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -33,6 +33,8 @@ def encode(value: object) -> JSON:
     match value:
         case None | bool() | int() | float():
             return value
+        case Flag():
+            return int(value.value)
         case StrEnum() | str():
             return str(value)
         case bytes():
@@ -102,6 +104,8 @@ def _decode_plain(kind: Any, value: JSON, at: str) -> object:
         return timedelta(seconds=_exactly(ok, value, at, "seconds", value))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _decode_enum(kind, value, at)
+    if isinstance(kind, type) and issubclass(kind, Flag):
+        return _decode_flag(kind, value, at)
     raise Invalid(f"{at}: no value of type {kind} can be read")
 
 
@@ -116,6 +120,13 @@ def _decode_enum(kind: type[StrEnum], value: JSON, at: str) -> StrEnum:
     if value not in members:
         raise Invalid(f"{at}: expected one of {', '.join(members)}")
     return kind(str(value))
+
+
+def _decode_flag(kind: type[Flag], value: JSON, at: str) -> Flag:
+    try:
+        return kind(_exactly(type(value) is int, value, at, "a number", value))
+    except ValueError as error:
+        raise Invalid(f"{at}: expected the bits of {kind.__name__}") from error
 
 
 def _decode_bytes(value: JSON, at: str) -> bytes:

@@ -1,7 +1,7 @@
 """The audit events: every name and code in one place, and the one shape of a record.
 
 Names and fields are the field's usual ones (`auth`, `session.start`, …, `addr.remote`, `login`, `sid`);
-where there is none, `subject.action`. A code is stable: letters for the subject, number, then I (done), W (refused).
+where there is none, `subject.action`. A code is stable: letters, number, then I (done) or W (refused).
 """
 
 from __future__ import annotations

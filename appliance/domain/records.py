@@ -72,8 +72,8 @@ class Credentials:
     """The WebAuthn user handle: random, 32 bytes, never the name."""
     totp: tuple[TotpDevice, ...] = ()
     webauthn: tuple[WebauthnDevice, ...] = ()
-    recovery: tuple[str, ...] = ()
-    """Hashes of the recovery codes not yet used."""
+    recovery: str = ""
+    """The set of recovery codes, hashed, as its own JSON text; empty before the first is made."""
 
 
 class InviteKind(StrEnum):
