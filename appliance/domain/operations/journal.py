@@ -60,6 +60,23 @@ class RecordingPiece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingExport:
+    """A recording as asciicast v2; `cursor` 0 is its beginning, others come from `CastPiece.next`."""
+
+    session: str
+    cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastPiece:
+    """A part of an asciicast, at most about 1 MiB; the parts in their order are the whole file."""
+
+    text: str
+    next: int | None
+    """The cursor of the part that follows; `None` after the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventsQuery:
     """Which events, newest first."""
 
@@ -91,6 +108,13 @@ TABLE: tuple[Operation[Any, Any], ...] = (
         summary="Read a piece of a recording",
         request=RecordingRead,
         response=RecordingPiece,
+        callers=CONSOLE_OR_PERSON,
+    ),
+    Operation(
+        name="recordings.export",
+        summary="Read a recording as an asciicast, part by part",
+        request=RecordingExport,
+        response=CastPiece,
         callers=CONSOLE_OR_PERSON,
     ),
     Operation(

@@ -268,6 +268,8 @@ class Whoami:
     roles: tuple[str, ...]
     factors: tuple[str, ...]
     cluster: str
+    may: tuple[str, ...] = ()
+    """Names of the operations this person's roles let them call: what a face need not offer in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
