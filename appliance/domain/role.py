@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Flag, StrEnum, auto
+from enum import StrEnum
 
 Texts = tuple[str, ...]
 LabelPatterns = tuple[tuple[str, Texts], ...]
@@ -46,18 +46,37 @@ class ResourceKind(StrEnum):
     DESKTOP = "windows_desktop"
 
 
-class SessionMfa(Flag):
-    """What the check of one session must prove; requirements of several roles add up by `|`."""
+class SessionMfa(StrEnum):
+    """What the check of one session must prove. Only `OFF` is false; demands add up by `|`."""
 
-    OFF = 0
-    CHECK = auto()
-    _HARDWARE = auto()
-    _TOUCH = auto()
-    _PIN = auto()
-    HARDWARE_KEY = CHECK | _HARDWARE
-    HARDWARE_KEY_TOUCH = HARDWARE_KEY | _TOUCH
-    HARDWARE_KEY_PIN = HARDWARE_KEY | _PIN
-    HARDWARE_KEY_TOUCH_AND_PIN = HARDWARE_KEY_TOUCH | HARDWARE_KEY_PIN
+    OFF = "off"
+    CHECK = "check"
+    HARDWARE_KEY = "hardware_key"
+    HARDWARE_KEY_TOUCH = "hardware_key_touch"
+    HARDWARE_KEY_PIN = "hardware_key_pin"
+    HARDWARE_KEY_TOUCH_AND_PIN = "hardware_key_touch_and_pin"
+
+    def __bool__(self) -> bool:
+        return self is not SessionMfa.OFF
+
+    def __or__(self, other: SessionMfa) -> SessionMfa:
+        """Return the least requirement that is as strong as both."""
+        both = _DEMANDS[self] | _DEMANDS[other]
+        return next(one for one, demands in _DEMANDS.items() if demands == both)
+
+    def demands(self, other: SessionMfa) -> bool:
+        """Say whether whoever meets this requirement meets the other as well."""
+        return _DEMANDS[self] >= _DEMANDS[other]
+
+
+_DEMANDS: dict[SessionMfa, frozenset[str]] = {
+    SessionMfa.OFF: frozenset(),
+    SessionMfa.CHECK: frozenset({"check"}),
+    SessionMfa.HARDWARE_KEY: frozenset({"check", "hardware"}),
+    SessionMfa.HARDWARE_KEY_TOUCH: frozenset({"check", "hardware", "touch"}),
+    SessionMfa.HARDWARE_KEY_PIN: frozenset({"check", "hardware", "pin"}),
+    SessionMfa.HARDWARE_KEY_TOUCH_AND_PIN: frozenset({"check", "hardware", "touch", "pin"}),
+}
 
 
 class RecordingMode(StrEnum):

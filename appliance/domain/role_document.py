@@ -58,12 +58,7 @@ LOGINS_FIELDS = {
     ResourceKind.KUBERNETES: "kubernetes_users",
     ResourceKind.DESKTOP: "windows_desktop_logins",
 }
-MFA_NAMES = {
-    "hardware_key": SessionMfa.HARDWARE_KEY,
-    "hardware_key_touch": SessionMfa.HARDWARE_KEY_TOUCH,
-    "hardware_key_pin": SessionMfa.HARDWARE_KEY_PIN,
-    "hardware_key_touch_and_pin": SessionMfa.HARDWARE_KEY_TOUCH_AND_PIN,
-}
+MFA_NAMES = {str(mfa): mfa for mfa in SessionMfa if mfa.demands(SessionMfa.HARDWARE_KEY)}
 _UNENFORCED = {
     "device_trust_mode": ("off", "optional"),
     "create_host_user_mode": ("off",),

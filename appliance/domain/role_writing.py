@@ -60,8 +60,7 @@ def _out(value: Any) -> object:  # noqa: PLR0911 - one case a kind of value
 
 
 def _mfa_out(mfa: SessionMfa) -> object:
-    names = {value: name for name, value in MFA_NAMES.items()}
-    return names.get(mfa, mfa is not SessionMfa.OFF)
+    return str(mfa) if mfa in MFA_NAMES.values() else bool(mfa)
 
 
 def _options_out(options: RoleOptions) -> Document:

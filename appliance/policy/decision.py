@@ -23,6 +23,7 @@ from appliance.policy.outcome import (
     Subject,
 )
 from appliance.policy.plan import Labelled, compile_plan
+from appliance.policy.rules import RuleDecision, RuleDeny, RulePermit, decide_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,13 @@ __all__ = [
     "Finding",
     "Labelled",
     "Resource",
+    "RuleDecision",
+    "RuleDeny",
+    "RulePermit",
     "SessionProof",
     "Subject",
     "decide_access",
+    "decide_rule",
 ]
 
 

@@ -64,13 +64,13 @@ class SessionProof:
         """Say whether the proof is strong enough, and not older than five minutes nor from the future."""
         if self.factor not in factors_for(required) or not timedelta() <= now - self.at <= PROOF_LIFE:
             return False
-        touched = self.presence or SessionMfa.HARDWARE_KEY_TOUCH not in required
-        return touched and (self.verification or SessionMfa.HARDWARE_KEY_PIN not in required)
+        touched = self.presence or not required.demands(SessionMfa.HARDWARE_KEY_TOUCH)
+        return touched and (self.verification or not required.demands(SessionMfa.HARDWARE_KEY_PIN))
 
 
 def factors_for(required: SessionMfa) -> frozenset[Factor]:
     """Return the factors one of which can satisfy the requirement."""
-    return HARDWARE_FACTORS if SessionMfa.HARDWARE_KEY in required else SESSION_FACTORS
+    return HARDWARE_FACTORS if required.demands(SessionMfa.HARDWARE_KEY) else SESSION_FACTORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,8 +67,10 @@ class Plan:
         self.traits = with_own_login(subject.name, subject.traits)
         allow = [role.allow.on(kind) for role in roles]
         deny = [role.deny.on(kind) for role in roles]
-        self.allow_labels = LabelMasks([expanded(one.labels, self.traits) for one in allow])
-        self.deny_labels = LabelMasks([expanded(one.labels, self.traits) for one in deny])
+        self.allow_patterns = [expanded(one.labels, self.traits) for one in allow]
+        self.deny_patterns = [expanded(one.labels, self.traits) for one in deny]
+        self.allow_labels = LabelMasks(self.allow_patterns)
+        self.deny_labels = LabelMasks(self.deny_patterns)
         self.allow_expressions = _expressions(allow)
         self.deny_expressions = _expressions(deny)
         # A role with an expression alone is not held back by the labels it does not name.
@@ -77,11 +79,12 @@ class Plan:
         )
         self.logins = self._login_masks(allow)
         self._deny_logins = _DenyLogins([expand(one.logins, self.traits) for one in deny])
-        self._context = {
+        self.context = {
             "user.metadata.name": subject.name,
             "user.spec.roles": tuple(role.name for role in roles),
             "user.spec.traits": self.traits,
         }
+        self.person = (subject.name, tuple(role.name for role in roles), tuple(sorted(self.traits.items())))
         self._results: dict[tuple[int, str], AccessPermit | AccessNeed] = {}
         self._refusals: dict[tuple[object, ...], AccessDeny] = {}
 
@@ -104,7 +107,7 @@ class Plan:
         if self.allow_expressions:
             mask |= self._expression_only
             for bit, predicate in self.allow_expressions:
-                if mask & bit and not predicate({**self._context, "labels": labels}):
+                if mask & bit and not predicate({**self.context, "labels": labels}):
                     mask &= ~bit
         return mask
 
@@ -112,7 +115,7 @@ class Plan:
         """Return the mask of roles whose deny side matches these labels."""
         mask = self.deny_labels.match(labels)
         for bit, predicate in self.deny_expressions:
-            if not mask & bit and predicate({**self._context, "labels": labels}):
+            if not mask & bit and predicate({**self.context, "labels": labels}):
                 mask |= bit
         return mask
 
@@ -144,7 +147,9 @@ class Plan:
         if not allowed:
             return self._refused(("nothing", matched, self.logins.get(login, 0)))
         key = (allowed, login)
-        result = self._results.get(key) or self._result(allowed, login)
+        result = self._results.get(key)
+        if result is None:  # not `or`: a need is false
+            result = self._result(allowed, login)
         if isinstance(result, AccessNeed):
             return self._checked(result, allowed, login, now, proofs)
         return _within(result, self.subject.expires - now)

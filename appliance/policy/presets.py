@@ -107,6 +107,5 @@ PRESET_DOCUMENTS: Mapping[str, Document] = {
 }
 
 
-def preset_roles() -> tuple[Role, ...]:
-    """Return the preset roles, parsed as any other role would be."""
-    return tuple(parse_role(document) for document in PRESET_DOCUMENTS.values())
+PRESETS: Mapping[str, Role] = {name: parse_role(document) for name, document in PRESET_DOCUMENTS.items()}
+"""The preset roles by name, parsed as any other role would be."""

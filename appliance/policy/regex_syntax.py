@@ -1,6 +1,6 @@
 """The syntax of regular expressions, and the program one becomes.
 
-    source -> Parser -> Node -> compiled -> instructions
+    source -> parser -> Node -> compiled -> instructions
 
 A program is a tuple of instructions that ends in `Match`; `regex.py` runs it. Both are bounded.
 """
@@ -78,7 +78,7 @@ Node = Chars | Anchor | Sequence | Choice | Repeat | Group
 
 
 @dataclass(slots=True)
-class Parser:
+class _Parser:
     source: str
     fold: bool = False
     at: int = 0
@@ -328,7 +328,7 @@ def compiled(source: str) -> tuple[tuple[Instruction, ...], int]:
     """Return the program of an expression and its number of groups; raises `Invalid` with the place."""
     if len(source) > MAX_SOURCE:
         raise Invalid(f"regular expression longer than {MAX_SOURCE} characters")
-    parser, compiler = Parser(source), _Compiler()
+    parser, compiler = _Parser(source), _Compiler()
     compiler.add(parser.whole())
     compiler.emit(_FOUND)
     return tuple(compiler.program), parser.groups
