@@ -54,7 +54,7 @@ def _file(config: TokenConfig) -> Opener:
 
 
 def _pkcs11(config: TokenConfig) -> Opener:
-    from hsm.pkcs11 import Pkcs11Provider  # the module is loaded only where it is used
+    from hsm.pkcs11 import Pkcs11Provider  # noqa: PLC0415  # the module is loaded only where it is used
 
     where, namespace = uri.parse(config.location), Namespace(cluster=config.cluster)
     profile = PROFILES[config.profile]

@@ -32,7 +32,7 @@ class Checkpoint:
 def parse(note: str) -> Checkpoint:
     """Read the text of a checkpoint: three lines, then extension lines; raises `Malformed`."""
     lines = note.split("\n")
-    if len(note) > MAX_NOTE or len(lines) < 4 or lines.pop() or not all(lines):  # 3 lines, each ended
+    if len(note) > MAX_NOTE or len(lines) < 4 or lines.pop() or not all(lines):  # noqa: PLR2004  # 3 lines, each ended
         raise Malformed("a checkpoint is three or more lines, none empty, each ended")
     if not all(line.isprintable() for line in lines):
         raise Malformed("a control character in a checkpoint")

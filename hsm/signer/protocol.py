@@ -253,7 +253,7 @@ class SealState(StrEnum):
 
     OPEN = "open"
     SEALED = "sealed"
-    TOKEN_GONE = "token_gone"  # not a password
+    TOKEN_GONE = "token_gone"  # noqa: S105  # not a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,8 +333,8 @@ class Code(StrEnum):
     LIMIT = "limit"
     RATE = "rate"
     BUSY = "busy"
-    TOKEN_GONE = "token_gone"  # not a password
-    TOKEN_FAULT = "token_fault"  # not a password
+    TOKEN_GONE = "token_gone"  # noqa: S105  # not a password
+    TOKEN_FAULT = "token_fault"  # noqa: S105  # not a password
     UNAVAILABLE = "unavailable"
     REFUSED = "refused"
     MALFORMED = "malformed"

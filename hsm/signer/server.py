@@ -267,7 +267,7 @@ class _Connection(asyncio.Protocol):
         self._write(codec.write_refusal(0, error))
         self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # the interface's
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the interface's
         """Forget the client; what it still waits for is made and dropped."""
         self._connections.discard(self)
         self._transport = None

@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003
 
 from hsm.file import Cost, FileProvider
 from hsm.naming import Namespace
@@ -53,7 +53,14 @@ def make_config(folder: Path, limits: LimitTable = DEFAULT_LIMITS, **changes) ->
 
 
 @contextmanager
-def running_signer(folder: Path, *, opener=None, pin=PIN, clock=time.time, config=None):
+def running_signer(
+    folder: Path,
+    *,
+    opener=None,
+    pin=PIN,
+    clock=time.time,  # noqa: TID251  # this is where the clock is handed in
+    config=None,
+):
     """Serve in a thread until the block ends."""
     memory = Memory()
     ledger = Ledger.open(folder / "ledger.jsonl", CLUSTER, clock=clock, seen=memory.see)
