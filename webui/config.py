@@ -1,0 +1,65 @@
+"""What the web process is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebLimits:
+    """How much one peer, and all peers together, may take."""
+
+    threads: int = 32
+    connections: int = 1000
+    connections_per_source: int = 64
+    header_bytes: int = 16384
+    body_bytes: int = 65536
+    idle_seconds: int = 20
+    request_seconds: float = 15.0
+    """From the first byte of a request to its last."""
+    least_rate: int = 4096
+    """Bytes a second at which an answer must be taken."""
+    calls_per_second: float = 5.0
+    calls_burst: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """Where to listen, under which names, with which certificate."""
+
+    listen: tuple[str, int]
+    address: str
+    """`host` or `host:port` as people type it; its host is what WebAuthn's rp_id is a suffix of."""
+    also: tuple[str, ...] = ()
+    """Further `host[:port]` that pages may be asked for under."""
+    certificate: Path
+    """PEM chain."""
+    key: Path
+    """PEM."""
+    limits: WebLimits = WebLimits()
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The values of the Host header that pages answer to."""
+        return frozenset(_bare(name) for name in (self.address, *self.also))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins that forms may come from."""
+        return frozenset(f"https://{host}" for host in self.hosts)
+
+    @property
+    def url(self) -> str:
+        """The address people use, with the scheme and no slash at the end."""
+        return f"https://{_bare(self.address)}"
+
+
+def _bare(name: str) -> str:
+    host, _, port = name.rpartition(":")
+    return host.lower() if host and port == str(HTTPS_PORT) else name.lower()
