@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,19 +23,7 @@ from appliance.store.backend import (
 from appliance.store.errors import AlreadyExists, Closed, Compacted, Conflict, NotFound, Unusable
 from appliance.store.memory import MemoryBackend
 from appliance.store.sqlite import SqliteBackend
-
-START = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
-
-
-class HandClock:
-    def __init__(self):
-        self.time = START
-
-    def now(self):
-        return self.time
-
-    def forward(self, **parts):
-        self.time += timedelta(**parts)
+from tests.support.hand_clock import HandClock
 
 
 @pytest.fixture
