@@ -1,8 +1,10 @@
 """Export to asciicast v2 (docs.asciinema.org/manual/asciicast/v2): a header line, then a line an event.
 
-Bytes become text that is valid UTF-8: a character split over frames is put together, bytes that are none
-become U+FFFD. Output and standard error are decoded apart. A session without a terminal wrote bare line
-feeds; a player needs a carriage return before each. What happened beside bytes becomes markers ("m").
+Bytes become text that is valid UTF-8: a character split over frames is put together, bytes that are
+none become U+FFFD. Output and standard error are decoded apart. Unless asked otherwise, control
+sequences that could harm a terminal are left out; the recording itself stays as it is. A session
+without a terminal wrote bare line feeds, and a player needs a carriage return before each. What
+happened beside bytes becomes markers ("m").
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from appliance.recording.frames import (
     SessionFacts,
     Unknown,
 )
+from appliance.recording.screen import ScreenFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,12 +64,14 @@ class CastOptions:
     idle_limit: float | None = None
     """Longest pause in seconds; longer ones are shortened to it, times behind them move up."""
     title: str = ""
+    safe: bool = True
+    """Pass output through `screen.ScreenFilter`: a cast may be played, or printed, in a real terminal."""
 
 
 DEFAULT_OPTIONS = CastOptions()
 
 
-class _Decoder:
+class TextDecoder:
     """Bytes of one stream to text, whatever the frames' borders are."""
 
     def __init__(self, *, add_returns: bool) -> None:
@@ -74,6 +79,7 @@ class _Decoder:
         self._add_returns, self._last = add_returns, ""
 
     def text(self, data: bytes, *, final: bool = False) -> str:
+        """Return the characters that `data` completes; with `final` also what is left over."""
         text = self._decoder.decode(data, final)
         if not (self._add_returns and text):
             return text
@@ -101,26 +107,31 @@ class _Caster:
 
     def __init__(self, facts: SessionFacts, options: CastOptions) -> None:
         raw = not facts.terminal
-        self._output, self._error = _Decoder(add_returns=raw), _Decoder(add_returns=raw)
-        self._inputs: dict[int, _Decoder] = {}
+        self._output, self._error = TextDecoder(add_returns=raw), TextDecoder(add_returns=raw)
+        self._inputs: dict[int, TextDecoder] = {}
+        self._screen = ScreenFilter() if options.safe else None
         self._options = options
 
     def events(self, frame: Frame) -> Iterator[tuple[str, str]]:
         match frame:
             case Output(data):
-                yield "o", self._output.text(data)
+                yield "o", self._shown(self._output.text(data))
             case ErrorOutput(data):
-                yield "o", self._error.text(data)
+                yield "o", self._shown(self._error.text(data))
             case Input(data, participant):
-                decoder = self._inputs.setdefault(participant, _Decoder(add_returns=False))
+                decoder = self._inputs.setdefault(participant, TextDecoder(add_returns=False))
                 yield "i", decoder.text(data) if self._options.with_input else ""
             case Resize(columns, rows):
                 yield "r", f"{columns}x{rows}"
             case End():
-                yield "o", self._output.text(b"", final=True) + self._error.text(b"", final=True)
+                rest = self._output.text(b"", final=True) + self._error.text(b"", final=True)
+                yield "o", self._shown(rest)
                 yield "m", marker(frame)
             case _:
                 yield "m", marker(frame)
+
+    def _shown(self, text: str) -> str:
+        return text if self._screen is None else self._screen.feed_text(text)
 
 
 def export(frames: Iterable[Timed], options: CastOptions = DEFAULT_OPTIONS) -> Iterator[str]:
@@ -138,6 +149,23 @@ def export(frames: Iterable[Timed], options: CastOptions = DEFAULT_OPTIONS) -> I
             for code, text in caster.events(timed.frame):
                 if text:
                     yield _line([round(clock.seconds(timed.at_us), 6), code, text])
+
+
+def parts(lines: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
+    """Yield the lines joined to texts of about `size` characters, always cut in the same places.
+
+    So `next(islice(parts(export(frames)), cursor, None), None)` answers a request for part `cursor`.
+    """
+    held: list[str] = []
+    length = 0
+    for line in lines:
+        held.append(line)
+        length += len(line)
+        if length >= size:
+            yield "".join(held)
+            held, length = [], 0
+    if held:
+        yield "".join(held)
 
 
 def _head(timed: Timed, facts: SessionFacts, options: CastOptions) -> dict[str, object]:
