@@ -1,14 +1,17 @@
 """One sign-in, as a value that does no IO.
 
-A proof is either valid or not; the attempt is either accepted or still in need of proofs. The two questions are
+A proof is either valid or not; the attempt is either accepted or still in need of proofs. The two questions
+are
 kept apart, so that lockout counts proofs, never attempts, and a wrong extra proof changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from appliance.domain.decision import Factor
+if TYPE_CHECKING:
+    from appliance.domain.decision import Factor
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,17 @@ MAX_LENGTH = 128
 _HASHER = PasswordHasher(
     time_cost=3, memory_cost=65536, parallelism=1, hash_len=32, salt_len=16, type=Type.ID
 )
-"""RFC 9106's second recommendation (64 MiB, 3 passes); one lane, because a box of two cores serves others too."""
+"""RFC 9106's second recommendation (64 MiB, 3 passes).
+
+One lane, because a box of two cores serves others too.
+"""
 
 
 def hash_password(password: str, *, shortest: int, user: str) -> str:
-    """Return the PHC string of a new password; raises `Invalid` when it is too short, too long, or the name."""
+    """Return the PHC string of a new password.
+
+    Raises `Invalid` when it is too short, too long, or the name.
+    """
     if not shortest <= len(password) <= MAX_LENGTH:
         raise Invalid(f"a password has {shortest} to {MAX_LENGTH} characters, this one has {len(password)}")
     if password.casefold() == user.casefold():

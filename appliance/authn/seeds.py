@@ -1,17 +1,21 @@
 """TOTP secrets at rest: sealed with AES-256-GCM, each bound to the user and device it belongs to.
 
-The key lies in a file beside the store, not in it, so a copy of the database or of a backup alone gives no codes.
+The key lies in a file beside the store, not in it, so a copy of the database or of a backup alone gives no
+codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from appliance.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -30,7 +34,10 @@ class SeedVault:
         return nonce + AESGCM(self.key).encrypt(nonce, secret, _context(user, device))
 
     def open(self, sealed: bytes, *, user: str, device: str) -> bytes:
-        """Return the secret; raises `Unavailable` if the key or the record is not the one it was sealed with."""
+        """Return the secret.
+
+        Raises `Unavailable` if the key or the record is not the one it was sealed with.
+        """
         try:
             return AESGCM(self.key).decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _context(user, device)

@@ -33,7 +33,7 @@ class Curve:
         if failures is None or failures.count < self.free:
             return timedelta(0)
         doublings = min(failures.count - self.free, 32)
-        until = failures.last + min(self.first * 2**doublings, self.longest)
+        until = failures.last + min(self.first * (1 << doublings), self.longest)
         # A clock set back must not turn a wait of minutes into one of years.
         return min(max(until - now, timedelta(0)), self.longest)
 

@@ -6,6 +6,7 @@ where there is none, `subject.action`. A code is stable: letters, number, then I
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -78,7 +79,7 @@ class Event:
     server_id: str = ""
     source: str = ""
     error: str = ""
-    detail: dict[str, Value] = field(default_factory=dict)
+    detail: Mapping[str, Value] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Value]:
         """Return the flat record that goes into the log; empty fields are left out."""
@@ -94,4 +95,4 @@ class Event:
         head: dict[str, Value] = {"event": self.name.text, "code": self.name.code + outcome}
         if self.name in {EventName.AUTH, EventName.USER_LOGIN}:
             head["success"] = not self.error
-        return head | {key: value for key, value in named.items() if value} | self.detail
+        return head | {key: value for key, value in named.items() if value} | dict(self.detail)

@@ -76,6 +76,15 @@ class Credentials:
     """The set of recovery codes, hashed, as its own JSON text; empty before the first is made."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handle:
+    """Whose a WebAuthn user handle is; one that was replaced stays, and finds nothing to match."""
+
+    handle: str
+    """In hex."""
+    user: str
+
+
 class InviteKind(StrEnum):
     """Why a person was sent a link."""
 
@@ -125,7 +134,7 @@ class Node:
 class AuthorityKey:
     """One generation of a certificate authority's key; the private part stays in the token."""
 
-    label: str
+    generation: int
     public_key: bytes
     """SSH wire form."""
     certificate: bytes = b""
@@ -215,6 +224,8 @@ class LoginAttempt:
     proved: tuple[str, ...] = ()
     ceremony: str | None = None
     """The WebAuthn ceremony under way: the relying party's state, as JSON."""
+    passwordless: bool = False
+    """Begun without a name: a passkey that verifies its user is all it takes."""
     spent: bool = False
 
 

@@ -1,0 +1,81 @@
+"""The cluster's keys: made in the token once, read from the store ever after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.domain.events import Event, EventName
+from appliance.domain.operations import custody as messages
+from appliance.domain.records import Authority, AuthorityKey, AuthorityKind
+from hsm.encoding import public_key
+
+if TYPE_CHECKING:
+    from appliance.broker.ports import Custody, Trail
+    from appliance.broker.state import State
+    from appliance.domain.operations.operation import Nothing
+
+
+FIRST = 1
+"""The generation a new cluster's keys begin with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorities:
+    """Which keys sign, and which are trusted."""
+
+    state: State
+    custody: Custody
+    trail: Trail
+    cluster: str
+
+    def establish(self) -> None:
+        """Make the keys that are missing. Safe to call at every start."""
+        for kind in AuthorityKind:
+            if self.state.authorities.find(kind) is None:
+                self._create(kind)
+
+    def _create(self, kind: AuthorityKind) -> None:
+        self.trail.record(Event(name=EventName.AUTHORITY_CREATE, detail={"authority": str(kind)}))
+        key = self.custody.ensure_key(kind, FIRST)
+        self.state.authorities.create(Authority(kind=kind, signing=key, trusted=(key,)))
+
+    def signing(self, kind: AuthorityKind) -> AuthorityKey:
+        """Return the key that signs now."""
+        return self.state.authorities.get(kind).value.signing
+
+    def trusted(self, kind: AuthorityKind) -> tuple[bytes, ...]:
+        """Return the public keys that verifiers accept, SSH wire form."""
+        return tuple(key.public_key for key in self.state.authorities.get(kind).value.trusted)
+
+    def openssh_lines(self, kind: AuthorityKind) -> str:
+        """Return the trusted public keys, a line each, in OpenSSH form."""
+        return "".join(public_key.openssh_line(key) + "\n" for key in self.trusted(kind))
+
+    def tls_certificate(self) -> bytes:
+        """Return the TLS authority's own certificate, DER."""
+        return self.state.authorities.get(AuthorityKind.TLS).value.signing.certificate
+
+    def list(self, identity: object, request: Nothing) -> messages.AuthorityList:
+        """Return every authority's trusted keys."""
+        del identity, request
+        views = []
+        for kind in AuthorityKind:
+            authority = self.state.authorities.get(kind).value
+            views += [
+                messages.AuthorityView(
+                    kind=kind,
+                    fingerprint=public_key.fingerprint(key.public_key),
+                    public_key=public_key.openssh_line(key.public_key),
+                    certificate=key.certificate,
+                    signing=key == authority.signing,
+                    created_at=key.created_at,
+                )
+                for key in authority.trusted
+            ]
+        return messages.AuthorityList(cluster=self.cluster, authorities=tuple(views))
+
+    def token(self, identity: object, request: Nothing) -> messages.TokenStatus:
+        """Return the token as the signer sees it."""
+        del identity, request
+        return self.custody.status()

@@ -1,0 +1,111 @@
+"""What people read: sessions, recordings, events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.broker.callers import Identity, Person
+from appliance.domain import names
+from appliance.domain.errors import Denied, Invalid, NotFound
+from appliance.domain.events import Event, EventName
+from appliance.domain.operations import Rule
+from appliance.domain.operations import journal as messages
+
+if TYPE_CHECKING:
+    from appliance.broker.ports import Clock, Recordings, Trail
+    from appliance.broker.roles import Roles
+    from appliance.broker.state import State
+    from appliance.domain.records import Session
+
+MAX_PAGE = 1000
+MAX_PIECE = 1 << 20
+ALL_SESSIONS = Rule("session", "list")
+ALL_RECORDINGS = Rule("session", "read")
+
+Export = Callable[[str, int], tuple[str, int | None]]
+"""Session id and cursor to a part of its asciicast and the cursor that follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """Sessions, recordings and events; a person without the rule sees their own sessions."""
+
+    state: State
+    recordings: Recordings
+    export_cast: Export
+    roles: Roles
+    trail: Trail
+    clock: Clock
+
+    def sessions(self, identity: Identity, request: messages.SessionsQuery) -> messages.SessionList:
+        """Return sessions, newest first."""
+        if not 1 <= request.limit <= MAX_PAGE:
+            raise Invalid(f"limit: expected 1 to {MAX_PAGE}")
+        everybody = self._sees(identity, ALL_SESSIONS)
+        chosen = [
+            item.value
+            for item in self.state.sessions.list()
+            if (everybody or item.value.user == getattr(identity, "user", None))
+            and not (request.live_only and item.value.ended_at)
+        ]
+        chosen.sort(key=lambda session: session.started_at, reverse=True)
+        return messages.SessionList(sessions=tuple(self._view(one) for one in chosen[: request.limit]))
+
+    def read(self, identity: Identity, request: messages.RecordingRead) -> messages.RecordingPiece:
+        """Return a piece of a recording; the first piece read is an event of its own."""
+        if not 1 <= request.length <= MAX_PIECE or request.offset < 0:
+            raise Invalid(f"length: expected 1 to {MAX_PIECE}")
+        self._open(identity, request.session, first=request.offset == 0)
+        data, size = self.recordings.read(request.session, request.offset, request.length)
+        return messages.RecordingPiece(data=data, size=size)
+
+    def export(self, identity: Identity, request: messages.RecordingExport) -> messages.CastPiece:
+        """Return a part of a recording as an asciicast."""
+        self._open(identity, request.session, first=request.cursor == 0)
+        text, following = self.export_cast(request.session, request.cursor)
+        return messages.CastPiece(text=text, next=following)
+
+    def events(self, identity: Identity, request: messages.EventsQuery) -> messages.EventList:
+        """Return events, newest first."""
+        del identity
+        if not 1 <= request.limit <= MAX_PAGE:
+            raise Invalid(f"limit: expected 1 to {MAX_PAGE}")
+        return messages.EventList(events=self.trail.query(request))
+
+    def _sees(self, identity: Identity, rule: Rule) -> bool:
+        if not isinstance(identity, Person):
+            return True
+        user = self.state.users.get(identity.user).value
+        return self.roles.allows(user, rule, self.clock.now())
+
+    def _open(self, identity: Identity, sid: str, *, first: bool) -> None:
+        found = self.state.sessions.find(names.session_id(sid))
+        mine = found is not None and found.value.user == getattr(identity, "user", None)
+        if not mine and not self._sees(identity, ALL_RECORDINGS):
+            raise Denied(
+                f"recording {sid} of somebody else", message="there is no such session, or it is not yours"
+            )
+        if found is None:
+            raise NotFound(f"there is no session {sid}")
+        if first:
+            detail = {"session_user": found.value.user}
+            event = Event(name=EventName.RECORDING_ACCESS, user=identity.actor, sid=sid, detail=detail)
+            self.trail.record(event)
+
+    def _view(self, session: Session) -> messages.SessionView:
+        size, lost = self.recordings.size(session.id)
+        return messages.SessionView(
+            id=session.id,
+            user=session.user,
+            login=session.login,
+            node=session.node,
+            source=session.source,
+            started_at=session.started_at,
+            ended_at=session.ended_at,
+            end_reason=session.end_reason,
+            recorded=session.recorded,
+            recording_size=size,
+            recording_lost=lost,
+        )

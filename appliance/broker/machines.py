@@ -1,0 +1,126 @@
+"""Nodes: adding a stock sshd, listing what a person reaches, removing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.broker.callers import Identity, Person
+from appliance.broker.issue import Issuer, line
+from appliance.certificates import templates
+from appliance.certificates.openssh import read_line
+from appliance.domain import names
+from appliance.domain.errors import Exists, Invalid, NotFound
+from appliance.domain.events import Event, EventName
+from appliance.domain.operations import nodes as messages
+from appliance.domain.operations.operation import Nothing, Rule
+from appliance.domain.records import AuthorityKind, Node, NodeKind, User
+
+if TYPE_CHECKING:
+    from appliance.broker.authorities import Authorities
+    from appliance.broker.ports import Clock, Randomness, Trail
+    from appliance.broker.roles import Roles
+    from appliance.broker.state import State
+    from appliance.certificates.lifetimes import Lifetimes
+
+SSH_PORT = 22
+ALL_NODES = Rule("node", "list")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """The nodes of the cluster."""
+
+    state: State
+    issuer: Issuer
+    authorities: Authorities
+    roles: Roles
+    lifetimes: Lifetimes
+    random: Randomness
+    trail: Trail
+    clock: Clock
+    cluster: str
+
+    def add_openssh(self, identity: Identity, request: messages.NodeAddOpenssh) -> messages.NodeAdded:
+        """Certify a stock sshd's host key in the node's name, and keep the node."""
+        node = self._node(request)
+        if self.state.nodes.find(node.name) is not None:
+            raise Exists(f"there is a node {node.name} already")
+        detail = {"target": node.name, "address": node.address, "labels": str(node.labels)}
+        self.trail.record(
+            Event(name=EventName.NODE_CREATE, user=identity.actor, server_id=node.id, detail=detail)
+        )
+        now = self.clock.now()
+        until = now + self.lifetimes.host
+        spec = templates.host_ssh(
+            names=(self.qualified(node.name), node.name), public_key=node.host_key, now=now, until=until
+        )
+        certificate = line(self.issuer.ssh(spec), node.name)
+        self.state.nodes.create(node)
+        return messages.NodeAdded(
+            name=node.name,
+            trusted_user_ca_keys=self.authorities.openssh_lines(AuthorityKind.OPENSSH),
+            host_certificate=certificate + "\n",
+            expires_at=until,
+        )
+
+    def list(self, identity: Identity, request: Nothing) -> messages.NodeList:
+        """Return all nodes to administrators, and to a person those they can log in to."""
+        del request
+        everything = [item.value for item in self.state.nodes.list()]
+        if not isinstance(identity, Person):
+            return messages.NodeList(nodes=tuple(_view(node) for node in everything))
+        user = self.state.users.get(identity.user).value
+        sees_all = self.roles.allows(user, ALL_NODES, self.clock.now())
+        views = [_view(node, self._logins(user, node)) for node in everything]
+        return messages.NodeList(nodes=tuple(view for view in views if view.logins or sees_all))
+
+    def delete(self, identity: Identity, request: messages.NodeNamed) -> Nothing:
+        """Remove a node; its live sessions end with the next pulse."""
+        found = self.state.nodes.find(names.node_name(request.name))
+        if found is None:
+            raise NotFound(f"there is no node {request.name}")
+        self.trail.record(
+            Event(
+                name=EventName.NODE_DELETE,
+                user=identity.actor,
+                server_id=found.value.id,
+                detail={"target": request.name},
+            )
+        )
+        self.state.nodes.delete(request.name, found.revision)
+        return Nothing()
+
+    def qualified(self, node: str) -> str:
+        """Return the node's full name, as host certificates carry it: `web1.main`."""
+        return f"{node}.{self.cluster}"
+
+    def _node(self, request: messages.NodeAddOpenssh) -> Node:
+        name = names.node_name(request.name)
+        if name.endswith(f".{self.cluster}"):
+            raise Invalid(f"node name {name!r}: leave the cluster's name away")
+        host, port = names.host_port(request.address, default_port=SSH_PORT)
+        return Node(
+            id=self.random.uuid(),
+            name=name,
+            address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            kind=NodeKind.OPENSSH,
+            labels=names.labels(request.labels),
+            host_key=read_line(request.host_key, "host key"),
+            added_at=self.clock.now(),
+        )
+
+    def _logins(self, user: User, node: Node) -> tuple[str, ...]:
+        now = self.clock.now()
+        ends = now + self.lifetimes.longest
+        return tuple(
+            login
+            for login in user.traits.get("logins", ())
+            if not self.roles.refuses(user, node, login, now, expires=ends)
+        )
+
+
+def _view(node: Node, logins: tuple[str, ...] = ()) -> messages.NodeView:
+    return messages.NodeView(
+        id=node.id, name=node.name, address=node.address, kind=node.kind, labels=node.labels, logins=logins
+    )

@@ -1,0 +1,84 @@
+"""What the use cases need from outside, as protocols the adapters happen to satisfy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from appliance.certificates.custody import Signed
+    from appliance.certificates.templates import SshSpec, TlsSpec
+    from appliance.domain.events import Event
+    from appliance.domain.operations.custody import TokenStatus
+    from appliance.domain.operations.journal import EventsQuery
+    from appliance.domain.records import AuthorityKey, AuthorityKind
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """Return the current time, in UTC."""
+
+
+class Randomness(Protocol):
+    """The only source of secrets and ids."""
+
+    def bytes(self, count: int) -> bytes:
+        """Return `count` bytes from the operating system's generator."""
+
+    def uuid(self) -> str:
+        """Return a random UUID in lower case."""
+
+
+class Trail(Protocol):
+    """The audit log; raises `Unavailable` when the record can't be kept."""
+
+    def record(self, event: Event) -> None:
+        """Return once the event is durable."""
+
+    def query(self, query: EventsQuery) -> tuple[dict[str, Any], ...]:
+        """Return the records that match, newest first."""
+
+
+class Custody(Protocol):
+    """The signer, as a verb or two.
+
+    Raises `Sealed`, `Unavailable`, or `Denied` for what its limits refuse.
+    """
+
+    def ensure_key(self, kind: AuthorityKind, generation: int) -> AuthorityKey:
+        """Return the authority's key of that generation; makes it in the token if there is none."""
+
+    def sign_ssh(self, spec: SshSpec, generation: int) -> Signed:
+        """Make and sign an SSH certificate."""
+
+    def sign_tls(self, spec: TlsSpec, generation: int) -> Signed:
+        """Make and sign an X.509 certificate."""
+
+    def status(self) -> TokenStatus:
+        """Describe the token."""
+
+
+class Recordings(Protocol):
+    """The recordings of this box."""
+
+    def append(self, session: str, offset: int, data: bytes) -> None:
+        """Add a block; the same block again is fine, a gap is refused."""
+
+    def finish(self, session: str, size: int, *, lost: bool) -> None:
+        """Close the recording."""
+
+    def read(self, session: str, offset: int, length: int) -> tuple[bytes, int]:
+        """Return a piece and the whole size; raises `NotFound`."""
+
+    def size(self, session: str) -> tuple[int, bool]:
+        """Return the size so far and whether the end was lost; (0, False) when there is none."""
+
+
+class Egress(Protocol):
+    """Which address of the bastion a node will see."""
+
+    def __call__(self, address: str) -> str:
+        """Return the local IP address that connections to `host:port` come from."""

@@ -1,0 +1,103 @@
+"""Roles as the use cases ask for them: the presets, and those kept in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from appliance.domain import codec
+from appliance.domain.decision import Deny
+from appliance.domain.errors import Denied, Invalid
+from appliance.domain.role_document import parse_role
+from appliance.policy.decision import (
+    AccessDecision,
+    ClusterPolicy,
+    Labelled,
+    SessionProof,
+    Subject,
+    decide_access,
+    decide_rule,
+)
+from appliance.policy.presets import PRESETS
+
+if TYPE_CHECKING:
+    from appliance.broker.state import State
+    from appliance.domain.operations import Rule
+    from appliance.domain.records import User
+    from appliance.domain.role import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Answers from the store at each call: a role that changed counts from the next question on."""
+
+    state: State
+    cluster: ClusterPolicy
+
+    def named(self, name: str) -> Role | None:
+        """Return a role, or None; what the store has goes before a preset."""
+        found = self.state.roles.find(name)
+        if found is None:
+            return PRESETS.get(name)
+        document = codec.parse_json(found.value.document)
+        if not isinstance(document, dict):
+            raise Invalid(f"role {name}: not a document")
+        return parse_role(document)
+
+    def known(self, names: tuple[str, ...]) -> None:
+        """Raise `Invalid` for the first role that does not exist."""
+        for name in names:
+            if self.named(name) is None:
+                raise Invalid(f"there is no role {name[:64]!r}: presets are {', '.join(sorted(PRESETS))}")
+
+    def of(self, user: User) -> tuple[Role, ...]:
+        """Return the user's roles. One that is gone grants nothing, and its denials are gone with it."""
+        return tuple(role for name in user.roles if (role := self.named(name)) is not None)
+
+    def subject(self, user: User, expires: datetime) -> Subject:
+        """Return the person as the policy sees them."""
+        return Subject(name=user.name, expires=expires, traits=dict(user.traits))
+
+    def decide(
+        self,
+        user: User,
+        node: Labelled,
+        login: str,
+        now: datetime,
+        *,
+        expires: datetime,
+        proofs: tuple[SessionProof, ...] = (),
+    ) -> AccessDecision:
+        """Decide a session on a node."""
+        return decide_access(
+            self.subject(user, expires),
+            self.of(user),
+            node,
+            login,
+            now,
+            cluster=self.cluster,
+            proofs=proofs,
+        )
+
+    def refuses(self, user: User, node: Labelled, login: str, now: datetime, *, expires: datetime) -> bool:
+        """Whether a session is out of the question: denied, not just in need of a further check."""
+        return isinstance(self.decide(user, node, login, now, expires=expires), Deny)
+
+    def allows(self, user: User, rule: Rule, now: datetime) -> bool:
+        """Whether the person's roles allow a verb on a kind of resource."""
+        return bool(self._rule(user, rule, now))
+
+    def require(self, user: User, rule: Rule, now: datetime) -> None:
+        """Raise `Denied` unless the person's roles allow the rule."""
+        if not self._rule(user, rule, now):
+            raise Denied(f"no role of {user.name} allows {rule.verb} on {rule.resource}")
+
+    def longest_life(self, user: User) -> timedelta | None:
+        """Return the shortest `max_session_ttl` of the person's roles, or None if none has one."""
+        limits = [role.options.max_session_ttl for role in self.of(user)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _rule(self, user: User, rule: Rule, now: datetime) -> object:
+        subject = self.subject(user, now + timedelta(minutes=1))
+        return decide_rule(subject, self.of(user), rule.resource, rule.verb, now)

@@ -1,0 +1,167 @@
+"""The signer in our verbs: specifications in, certificates out, its refusals as our errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from appliance.domain.errors import Denied, Invalid, SallyportError, Sealed, Unavailable
+from appliance.domain.operations.custody import TokenStatus
+from appliance.domain.records import AuthorityKey, AuthorityKind
+from hsm.signer.protocol import (
+    RETRYABLE,
+    Ca,
+    Code,
+    Option,
+    SealState,
+    SignCaCertificate,
+    SignerError,
+    SignHostCertificate,
+    SignUserCertificate,
+    SignX509,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.broker.ports import Clock
+    from appliance.certificates.templates import Options, SshSpec, TlsSpec
+    from hsm.signer.client import SignerClient
+    from hsm.signer.protocol import Issued
+
+AUTHORITY_LIFE = timedelta(days=3650)
+"""Ten years: the life of the TLS authority's own certificate. It is rotated long before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A finished certificate: SSH wire form or DER, and the serial the signer chose."""
+
+    blob: bytes
+    serial: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerCustody:
+    """Asks the signer process, which judges each request again by limits of its own."""
+
+    client: SignerClient
+    clock: Clock
+
+    def ensure_key(self, kind: AuthorityKind, generation: int) -> AuthorityKey:
+        """Return the key of that generation, made in the token if it is not there."""
+        with _translated():
+            key = self.client.ensure_key(Ca(kind), generation)
+            now = self.clock.now()
+            certificate = b""
+            if kind is AuthorityKind.TLS:
+                certificate = self._self_signed(generation, now)
+        return AuthorityKey(
+            generation=generation, public_key=key.public_key, certificate=certificate, created_at=now
+        )
+
+    def sign_ssh(self, spec: SshSpec, generation: int) -> Signed:
+        """Make and sign an SSH certificate."""
+        with _translated():
+            if spec.authority is AuthorityKind.HOST:
+                return _signed(self.client.sign_host_certificate(_host_request(spec, generation)))
+            return _signed(self.client.sign_user_certificate(_user_request(spec, generation)))
+
+    def sign_tls(self, spec: TlsSpec, generation: int) -> Signed:
+        """Make and sign an X.509 certificate."""
+        request = SignX509(
+            generation=generation,
+            public_key=spec.public_key,
+            usages=(Usage.SERVER,) if spec.server else (Usage.CLIENT,),
+            common_name=spec.common_name,
+            valid_after=_seconds(spec.valid_after),
+            valid_before=_seconds(spec.valid_before),
+            dns_names=spec.dns_names,
+            ip_addresses=spec.ip_addresses,
+            uris=(spec.uri,) if spec.uri else (),
+            lane=spec.common_name,
+        )
+        with _translated():
+            return _signed(self.client.sign_x509(request))
+
+    def status(self) -> TokenStatus:
+        """Describe the token."""
+        with _translated():
+            report, keys = self.client.status(), self.client.public_keys()
+            sealed = report.state is not SealState.OPEN
+            probe = None if sealed else self.client.preflight()
+        return TokenStatus(
+            provider=probe.model if probe else "unknown while sealed",
+            sealed=sealed,
+            software=not probe.hardware if probe else False,
+            description=report.reason or str(report.state),
+            keys=tuple(f"{key.ca}/{key.generation} {key.algorithm}" for key in keys),
+            mechanisms=probe.mechanisms if probe else (),
+        )
+
+    def _self_signed(self, generation: int, now: datetime) -> bytes:
+        request = SignCaCertificate(
+            generation=generation,
+            valid_after=_seconds(now) - 60,
+            valid_before=_seconds(now + AUTHORITY_LIFE),
+        )
+        return self.client.sign_ca_certificate(request).certificate
+
+
+def _user_request(spec: SshSpec, generation: int) -> SignUserCertificate:
+    return SignUserCertificate(
+        ca=Ca(spec.authority),
+        generation=generation,
+        public_key=spec.public_key,
+        key_id=spec.key_id,
+        principals=spec.principals,
+        valid_after=_seconds(spec.valid_after),
+        valid_before=_seconds(spec.valid_before),
+        critical_options=_options(spec.critical_options),
+        extensions=_options(spec.extensions),
+        lane=spec.key_id,
+    )
+
+
+def _host_request(spec: SshSpec, generation: int) -> SignHostCertificate:
+    return SignHostCertificate(
+        generation=generation,
+        public_key=spec.public_key,
+        key_id=spec.key_id,
+        principals=spec.principals,
+        valid_after=_seconds(spec.valid_after),
+        valid_before=_seconds(spec.valid_before),
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _options(options: Options) -> tuple[Option, ...]:
+    return tuple(Option(name=name, value=value) for name, value in options)
+
+
+def _signed(issued: Issued) -> Signed:
+    return Signed(blob=issued.certificate, serial=issued.serial)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SignerError as error:
+        raise _our_error(error) from error
+
+
+def _our_error(error: SignerError) -> SallyportError:
+    if error.code is Code.SEALED:
+        return Sealed("the token is sealed: somebody has to unseal it at the console")
+    if error.code is Code.MALFORMED:
+        return Invalid(f"the signer does not take this: {error}")
+    if error.code in RETRYABLE or error.code in {Code.TOKEN_FAULT, Code.LEDGER}:
+        return Unavailable(f"the signer can't sign now: {error}")
+    return Denied(f"signer: {error}", message="the signer refused this certificate")
