@@ -1,7 +1,7 @@
 """Ed25519 public keys that are worth verifying against.
 
-OpenSSL checks a signature against a public key of small order, too; under such a key one signature fits one message
-in eight, so a key that signs for nobody in particular must not be enrolled or accepted.
+OpenSSL verifies against a public key of small order, too; under such a key one signature fits one message in
+eight, so a key that signs for nobody in particular must not be enrolled or accepted.
 """
 
 from __future__ import annotations

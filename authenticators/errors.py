@@ -145,6 +145,7 @@ class AttestationErrorCode(StrEnum):
 
     UNSUPPORTED_FORMAT = "unsupported_format"
     MALFORMED = "malformed"
+    EVIDENCE_MISMATCH = "evidence_mismatch"
     BAD_SIGNATURE = "bad_signature"
     BAD_CERTIFICATE = "bad_certificate"
     AAGUID_MISMATCH = "aaguid_mismatch"
@@ -161,7 +162,6 @@ class AttestationErrorCode(StrEnum):
     MODEL_REVOKED = "model_revoked"
     MODEL_COMPROMISED = "model_compromised"
     CERTIFICATION_TOO_LOW = "certification_too_low"
-    USER_VERIFICATION_REQUIRED = "user_verification_required"
 
 
 class AttestationError(AuthenticatorError):
@@ -180,8 +180,8 @@ class MetadataErrorCode(StrEnum):
     UNTRUSTED_CHAIN = "untrusted_chain"
     CERTIFICATE_EXPIRED = "certificate_expired"
     BAD_SIGNATURE = "bad_signature"
+    WRONG_SIGNER = "wrong_signer"
     WENT_BACK = "went_back"
-    STALE = "stale"
 
 
 class MetadataError(AuthenticatorError):

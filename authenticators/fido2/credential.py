@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -18,8 +19,8 @@ class Credential:
     """One credential of one person.
 
     `public_key` is COSE in CBOR. `attestation_object` and `client_data_json` are those of the registration,
-    kept so that a changed attestation policy reaches keys already enrolled; both are empty for a credential
-    that came from U2F, whose `app_id` is set instead. `discoverable` is None where the client did not say.
+    kept so that a changed attestation policy reaches keys already enrolled. `app_id` is set for a credential
+    that came from U2F, whose evidence may be missing. `discoverable` is None where the client did not say.
     """
 
     credential_id: bytes
@@ -30,6 +31,7 @@ class Credential:
     backup_eligible: bool
     backed_up: bool
     user_verified: bool
+    registered: datetime
     discoverable: bool | None = None
     transports: tuple[str, ...] = ()
     attestation_object: bytes = b""
@@ -47,6 +49,7 @@ class Credential:
             "backup_eligible": self.backup_eligible,
             "backed_up": self.backed_up,
             "user_verified": self.user_verified,
+            "registered": self.registered.isoformat(),
             "discoverable": self.discoverable,
             "transports": list(self.transports),
             "attestation_object": encode_base64url(self.attestation_object),
@@ -67,6 +70,7 @@ class Credential:
                 backup_eligible=bool(data["backup_eligible"]),
                 backed_up=bool(data["backed_up"]),
                 user_verified=bool(data["user_verified"]),
+                registered=datetime.fromisoformat(data["registered"]),
                 discoverable=data["discoverable"],
                 transports=tuple(data["transports"]),
                 attestation_object=decode_base64url(data["attestation_object"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from fido2 import cbor
@@ -49,13 +49,18 @@ def parse_public_key(encoded: bytes, algorithms: Collection[int] = SUPPORTED) ->
     if not isinstance(parameters, Mapping):
         raise WebAuthnError(WebAuthnErrorCode.BAD_PUBLIC_KEY)
     algorithm = parameters.get(_ALG)
-    if algorithm not in SUPPORTED or algorithm not in algorithms:
+    if not is_supported(algorithm) or algorithm not in algorithms:
         raise WebAuthnError(WebAuthnErrorCode.ALGORITHM_NOT_OFFERED)
     try:
         _check(algorithm, parameters)
     except (KeyError, TypeError, ValueError) as error:
         raise WebAuthnError(WebAuthnErrorCode.BAD_PUBLIC_KEY) from error
     return CoseKey.parse(parameters)
+
+
+def is_supported(algorithm: object) -> TypeGuard[int]:
+    """Tell whether this is the identifier of an algorithm that can be verified."""
+    return isinstance(algorithm, int) and algorithm in SUPPORTED
 
 
 def _check(algorithm: int, key: Mapping[Any, Any]) -> None:

@@ -202,7 +202,7 @@ class RelyingParty:
         """Judge the response to `begin_registration` (§7.1); `state` was taken out of its store, for good.
 
         Raises `WebAuthnError` with the code of the first rule that was broken. Whether the attestation is
-        good enough is asked of `attestation.AttestationPolicy`, here and at every later use.
+        good enough is asked of `policy.AttestationPolicy`, here and at every later use.
         """
         check_state(state, scope=scope, now=now)
         parsed = parse_registration_response(response)
@@ -215,7 +215,7 @@ class RelyingParty:
         )
         _check_credential_data(auth_data, parsed, state)
         self._library_registers(state, parsed)
-        credential = _new_credential(state, parsed, auth_data)
+        credential = _new_credential(state, parsed, auth_data, now)
         return Registered(credential=credential, attestation_format=fmt, extensions=parsed.extensions)
 
     def begin_authentication(
@@ -416,7 +416,7 @@ def _check_credential_data(
 
 
 def _new_credential(
-    state: RegistrationState, parsed: RegistrationResponse, auth_data: AuthenticatorData
+    state: RegistrationState, parsed: RegistrationResponse, auth_data: AuthenticatorData, now: datetime
 ) -> Credential:
     data = auth_data.credential_data
     if data is None:
@@ -432,6 +432,7 @@ def _new_credential(
         backup_eligible=auth_data.is_backup_eligible(),
         backed_up=auth_data.is_backed_up(),
         user_verified=auth_data.is_user_verified(),
+        registered=now,
         discoverable=discoverable if isinstance(discoverable, bool) else None,
         transports=parsed.transports,
         attestation_object=parsed.attestation_object,

@@ -78,9 +78,9 @@ def check_cbor(data: bytes) -> None:
 def end_of_cbor(data: bytes, start: int, depth: int = 0) -> int:
     """Return the offset after the CBOR item at `start`; raises MALFORMED_CBOR.
 
-    Read is what CTAP2 canonical CBOR has: integers, strings, arrays, maps without equal keys, false and
-    true, all of definite length, at most 8 deep (CTAP 2.1 §8 allows 4). Key order and shortest form are not
-    demanded, as browsers and platforms re-encode.
+    Read is what CTAP2 canonical CBOR has: integers, strings, arrays, maps of integer and string keys
+    without equal ones, false and true, all of definite length, at most 8 deep (CTAP 2.1 §8 allows 4). Key
+    order and shortest form are not demanded, as browsers and platforms re-encode.
     """
     if depth > _DEEPEST_CBOR:
         raise _malformed_cbor()
@@ -135,7 +135,7 @@ def _end_of_map(data: bytes, start: int, length: int, depth: int) -> int:
     for _ in range(length):
         end_of_key = end_of_cbor(data, offset, depth + 1)
         key = data[offset:end_of_key]
-        if key in keys:
+        if key[0] >> 5 > _CBOR_TEXT or key in keys:
             raise _malformed_cbor()
         keys.add(key)
         offset = end_of_cbor(data, end_of_key, depth + 1)

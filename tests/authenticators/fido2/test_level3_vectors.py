@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from authenticators.errors import WebAuthnErrorCode
+from authenticators.errors import AttestationErrorCode, WebAuthnErrorCode
+from authenticators.fido2.attestation import assess
 from authenticators.fido2.ceremony import AuthenticationState
 from authenticators.fido2.public_key import SUPPORTED
 from authenticators.fido2.relying_party import Authenticated, RelyingParty, User
+from authenticators.fido2.trust import verify_chain
 from tests.support.refusals import outcome
 from tests.support.webauthn import NOW, envelope
 
 FILE = json.loads((Path(__file__).parents[2] / "vectors/webauthn/level3.json").read_text())
+ROOT = bytes.fromhex(FILE["attestation_ca_cert"])
+ACCEPTED = [each for each in FILE["vectors"] if each["expect"]["framed_by_top_origin"] == "accepted"]
 USER = User(handle=b"user", name="user", display_name="User")
 
 
@@ -75,3 +79,16 @@ def test_a_vector_comes_to_what_its_file_expects(vector, framing):
 
 def test_all_fifteen_vectors_are_there():
     assert len(FILE["vectors"]) == 15
+
+
+@pytest.mark.parametrize("vector", ACCEPTED, ids=lambda vector: vector["name"])
+def test_the_attestation_of_a_vector_comes_to_what_its_file_expects(vector):
+    credential = register(relying_party(FILE["top_origin"]), vector).credential
+    report = outcome(assess, credential)
+    if isinstance(report, AttestationErrorCode):
+        assert report == vector["expect"]["attestation"]
+        return
+    assert report.kind == vector["expect"]["attestation"]
+    assert report.format == vector["expect"]["format"]
+    if report.trust_path:
+        assert verify_chain(report.trust_path, [ROOT], moment=NOW) == ROOT

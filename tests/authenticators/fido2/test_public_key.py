@@ -65,7 +65,13 @@ def test_a_key_that_is_no_map_is_refused():
 
 
 @given(
-    st.dictionaries(st.integers(-4, 4), st.integers(-300, 300) | st.binary(max_size=40) | st.text(max_size=3))
+    st.dictionaries(
+        st.integers(-4, 4),
+        st.integers(-300, 300)
+        | st.lists(st.booleans(), max_size=1)
+        | st.binary(max_size=40)
+        | st.text(max_size=3),
+    )
 )
 def test_any_map_is_read_or_refused_with_a_code(key):
     assert isinstance(outcome(parse_public_key, cbor.encode(key)), WebAuthnErrorCode)

@@ -59,6 +59,8 @@ def test_whatever_passes_can_be_decoded(data):
     "encoded",
     [
         "",
+        "a18001",
+        "a1f501",
         "42ff",
         "5f4100ff",
         "a201020103",
@@ -73,6 +75,8 @@ def test_whatever_passes_can_be_decoded(data):
     ],
     ids=[
         "nothing",
+        "array key",
+        "true key",
         "short string",
         "indefinite",
         "equal keys",
