@@ -32,13 +32,18 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenConfig:
-    """Where the keys are. `location` is a path, a PKCS#11 URI, or the serial number of a YubiKey."""
+    """Where the keys are.
+
+    `location` is an absolute path, a PKCS#11 URI, or the serial number of a YubiKey ("any" for the
+    first that is found). `management_key` (AES, hex) and `attestation_roots` (PEM file) are for PIV.
+    """
 
     kind: TokenKind
     location: str
     cluster: str
     profile: ProfileName = ProfileName.GENERIC
     management_key: Secret | None = None
+    attestation_roots: Path | None = None
 
 
 def opener(config: TokenConfig) -> Opener:
@@ -61,7 +66,30 @@ def _pkcs11(config: TokenConfig) -> Opener:
     return lambda pin: Pkcs11Provider(uri=where, pin=pin, namespace=namespace, profile=profile)
 
 
+def _piv(config: TokenConfig) -> Opener:
+    from hsm import piv  # noqa: PLC0415  # as above
+
+    namespace, trusted = Namespace(cluster=config.cluster), config.attestation_roots
+    if config.location != "any" and not config.location.isdigit():
+        raise Malformed("a YubiKey is named by its serial number, or 'any'")
+    serial = None if config.location == "any" else int(config.location)
+    key = config.management_key and Secret(_from_hex(config.management_key))
+    roots = piv.load_trusted(trusted.read_bytes()) if trusted else ()
+    connect = piv.connect_by_serial(serial)
+    return lambda pin: piv.PivProvider(
+        connect=connect, pin=pin, namespace=namespace, serial=serial, management_key=key, trusted=roots
+    )
+
+
+def _from_hex(text: Secret) -> bytes:
+    try:
+        return bytes.fromhex(text.reveal_text())
+    except ValueError:
+        raise Malformed("the management key is not hexadecimal") from None
+
+
 _OPENERS: dict[TokenKind, Callable[[TokenConfig], Opener]] = {
     TokenKind.FILE: _file,
     TokenKind.PKCS11: _pkcs11,
+    TokenKind.PIV: _piv,
 }

@@ -1,13 +1,18 @@
 """A SoftHSM 2 of a test's own: real module, real PKCS#11, thrown away afterwards.
 
-SoftHSM reads `SOFTHSM2_CONF` when it is initialised, so a process has one store at a time; fixtures
-that use it are session-wide, and each test takes a fresh token in it.
+SoftHSM reads `SOFTHSM2_CONF` when it is initialised, so a process has one store: `shared_store` makes
+it at the first call, and each test takes a fresh token in it.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import itertools
 import os
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +68,23 @@ class SoftHsm:
     def put_back(self, token: Path) -> None:
         """Put a pulled token back in."""
         (self.folder / f"pulled-{token.name}").rename(token)
+
+    def uri(self, label: str) -> str:
+        """The RFC 7512 URI of a token."""
+        return f"pkcs11:token={label}?module-path={MODULE}"
+
+
+@functools.cache
+def shared_store() -> SoftHsm:
+    """The store of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="softhsm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return SoftHsm.make(folder)
+
+
+_numbers = itertools.count(1)
+
+
+def fresh_label() -> str:
+    """A token label that no other test uses."""
+    return f"token{next(_numbers)}"
