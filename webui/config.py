@@ -55,6 +55,11 @@ class WebConfig:
         return frozenset(f"https://{host}" for host in self.hosts)
 
     @property
+    def is_local(self) -> bool:
+        """Whether people reach it as `localhost`, which they share with whatever else they develop."""
+        return self.address.rpartition(":")[0] == "localhost" or self.address == "localhost"
+
+    @property
     def url(self) -> str:
         """The address people use, with the scheme and no slash at the end."""
         return f"https://{_bare(self.address)}"

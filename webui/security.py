@@ -37,7 +37,6 @@ HEADERS = {
     # not `no-referrer`, which would make browsers send `Origin: null` with our own forms; the path of a
     # page (a sign-up link is one) is never told to anybody
     "Referrer-Policy": "strict-origin",
-    "Strict-Transport-Security": f"max-age={ONE_YEAR}",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -109,6 +108,8 @@ def set_headers(response: Response) -> Response:
     """Put the headers on an answer; what a view has set itself stays."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if not settings().config.is_local:
+        response.headers["Strict-Transport-Security"] = f"max-age={ONE_YEAR}"
     response.headers.setdefault("Content-Security-Policy", _policy())
     return response
 

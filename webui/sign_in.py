@@ -2,22 +2,24 @@
 
     GET  /web/login             the form: user name, password, code or recovery code, or a security key
     POST /web/login             all proofs at once; one wrong proof refuses them all and is not named
-    POST /web/login/challenge   JSON, for the browser's security key call
+    POST /web/login/challenge   JSON: the options for the browser's security key call
     POST /web/logout
 
-An unknown name gets the same questions and the same answer (threat M06). A new session has a new cookie,
+An unknown name gets the same questions and the same answer (threat M06): which keys somebody has is told
+only to who knows the password, or to nobody, when a passkey names its owner. A new session has a new cookie,
 the one before is ended, and the proofs of older forms are void (threat W02).
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 
 from appliance.domain import codec
-from appliance.domain.errors import Denied, Invalid, SallyportError
+from appliance.domain.errors import Denied, Invalid, NotFound, SallyportError
 from appliance.domain.operations.operation import Nothing
 from appliance.domain.operations.people import (
     AttemptAccepted,
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 pages = Blueprint("sign_in", __name__, url_prefix="/web")
 
-MAX_NAME, MAX_NEXT = 256, 512
+MAX_NAME, MAX_PASSWORD_FIELD, MAX_NEXT = 256, 4096, 512
+EXPIRED = "This sign-in took too long. Please begin again."
 REFUSED = "That did not match. Check the user name, the password and the code, then try again."
-ALL_CODES = frozenset({"off", "otp", "totp", "on", "optional"})
 
 
 @pages.get("/login")
@@ -66,7 +68,7 @@ def _form(*, note: str = "", problem: str = "", user: str = "") -> str:
         user=user,
         target=_target(),
         cluster=settings().cluster.now().cluster,
-        with_code=not factors <= {"webauthn", "off"},
+        with_code="otp" in factors,
         with_key="webauthn" in factors,
     )
 
@@ -82,15 +84,40 @@ def _target() -> str:
 
 @pages.post("/login/challenge")
 def challenge() -> ResponseReturnValue:
-    """Begin an attempt for a security key; with no name, a passkey will say whose it is."""
-    body = codec.parse_json(request.get_data())
-    user = body.get("user") if isinstance(body, dict) else None
-    if not isinstance(user, str) or len(user) > MAX_NAME:
-        raise Invalid('expected {"user": text}')
-    pending = settings().api.call("login.begin", LoginBegin(user=user, source=source()))
+    """Begin an attempt for a security key after the password; with no name, for a passkey alone."""
+    asked = _asked()
+    pending = settings().api.call("login.begin", LoginBegin(user=asked.user, source=source()))
+    if asked.user:
+        pending = _after_password(pending.attempt, asked.password)
     if pending.webauthn is None:
-        raise Denied("no challenge", message="security keys can't be used here")
+        raise Denied("no key", message="no security key is registered for this account: use a code")
     return {"attempt": pending.attempt, "options": pending.webauthn}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    user: str
+    password: str = field(default="", repr=False)
+
+
+def _asked() -> _Asked:
+    asked: _Asked = codec.loads(_Asked, request.get_data())
+    if len(asked.user) > MAX_NAME or len(asked.password) > MAX_PASSWORD_FIELD:
+        raise Invalid("user or password is too long")
+    return asked
+
+
+def _after_password(attempt: str, password: str) -> AttemptPending:
+    proof = PasswordProof(password=password)
+    try:
+        answer = settings().api.call(
+            "login.prove", LoginProve(attempt=attempt, source=source(), proofs=(proof,))
+        )
+    except Denied as error:
+        raise Denied(error.reason, message=REFUSED) from error
+    if not isinstance(answer, AttemptPending):
+        raise Invalid("the password is enough: no security key is asked for")
+    return answer
 
 
 @pages.post("/login")
@@ -101,6 +128,8 @@ def submit() -> ResponseReturnValue:
         return _signed_in(_prove(user, _proofs()))
     except Denied as error:
         return _form(problem=REFUSED, user=user), error.status
+    except NotFound:
+        return _form(problem=EXPIRED, user=user), Denied.status
     except Invalid as error:
         log.info("a sign-in was not well-formed: %s", error)
         return _form(problem=REFUSED, user=user), Denied.status
@@ -108,7 +137,8 @@ def submit() -> ResponseReturnValue:
 
 def _proofs() -> tuple[Proof, ...]:
     proofs: list[Proof] = []
-    if password := text("password", most=4096):
+    password = text("password", most=MAX_PASSWORD_FIELD)
+    if password and not text("attempt"):  # an attempt that is under way has the password already
         proofs.append(PasswordProof(password=password))
     if credential := text("credential"):
         proofs.append(WebauthnProof(response=read_credential(credential)))

@@ -44,7 +44,6 @@ OTPAUTH = "otpauth://totp/"
 
 @pages.errorhandler(NotFound)
 @pages.errorhandler(Conflict)
-@pages.errorhandler(Denied)
 def link_refused(error: SallyportError) -> ResponseReturnValue:
     """Say which it is: used, expired, or altered."""
     said = Notice(
@@ -93,7 +92,7 @@ def finish(token: str) -> ResponseReturnValue:
     """Finish the sign-up; what was mistyped is asked again with the same secret on the page."""
     try:
         enrolled = settings().api.call("invites.finish", _finish_request(token))
-    except Invalid as error:
+    except (Invalid, Denied) as error:
         return _again(token, sentence(str(error))), error.status
     return render_template("sign_up/codes.html", enrolled=enrolled)
 

@@ -7,29 +7,29 @@ const status = document.getElementById("key-status");
 const buttons = [document.getElementById("use-key"), document.getElementById("use-passkey")];
 const field = (name) => form.elements.namedItem(name);
 
-async function challenge(user) {
+async function challenge(user, password) {
   const answer = await fetch(form.dataset.challenge, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Sallyport-Form": field("form_token").value },
-    body: JSON.stringify({ user }),
+    body: JSON.stringify({ user, password }),
   });
   const said = await answer.json();
-  if (!answer.ok) throw new Error(said.message);
+  if (!answer.ok) throw Object.assign(new Error(said.message), { told: true });
   return said;
 }
 
-async function use(user) {
+async function use(user, password) {
   for (const button of buttons) button.disabled = true;
   status.textContent = "Touch your key, or follow what your device asks …";
   try {
-    const { attempt, options } = await challenge(user);
+    const { attempt, options } = await challenge(user, password);
     const answer = await get(options);
     field("attempt").value = attempt;
     field("credential").value = JSON.stringify(answer);
     status.textContent = "The key answered. One moment …";
     form.submit();
   } catch (error) {
-    status.textContent = explain(error);
+    status.textContent = error.told ? error.message : explain(error);
     for (const button of buttons) button.disabled = false;
   }
 }
@@ -41,16 +41,17 @@ if (available) {
     for (const name of ["user", "password"]) {
       if (!field(name).reportValidity()) return;
     }
-    use(field("user").value.trim());
+    use(field("user").value.trim(), field("password").value);
   });
   buttons[1].addEventListener("click", () => {
     field("password").value = "";
-    use("");
+    use("", "");
   });
   form.addEventListener("submit", (event) => {
-    if (event.submitter && field("code")) return;
+    // Enter without a code means the key
+    if (field("code").value.trim() || !form.dataset.keyFirst) return;
     event.preventDefault();
-    if (!event.submitter || event.submitter === buttons[0]) buttons[0].click();
+    buttons[0].click();
   });
 } else {
   status.textContent = "This browser offers no security keys here; a certificate warning is a common reason.";
