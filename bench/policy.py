@@ -151,6 +151,4 @@ def rows() -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     for name, row in rows().items():
-        print(
-            f"{name:28} {row['median']:>10} {row['unit']}  (min {row['min']}, max {row['max']})  {row['note']}"
-        )
+        print(f"{name:28} {row['median']:>10} {row['unit']}  ({row['min']} to {row['max']})  {row['note']}")

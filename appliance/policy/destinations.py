@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from appliance.domain.errors import Invalid
 from appliance.domain.names import MAX_PORT
 from appliance.policy.labels import expanded, labels_match
-from appliance.policy.pattern import Pattern, parse_pattern
+from appliance.policy.pattern import Pattern, is_regex, parse_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +69,8 @@ def canonical_host(host: str) -> tuple[Address | None, str]:
         address = ip_address(bare)
     except ValueError:
         return None, _canonical_name(host)
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return None, ""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address, ""
 
@@ -88,18 +90,21 @@ def parse_destination(source: str) -> Destination:
         raise Invalid(f"destination {source[:80]!r}: expected host:port, such as *.corp.example:443")
     first, last = _ports(source, ports)
     network = _network(host)
-    if not network and (not host.isascii() or any(char in "[]:/" for char in host)):
+    plain = host.isascii() and not any(char in "[]:/" for char in host)
+    if not network and not plain and not is_regex(host):
         raise Invalid(f"destination {source[:80]!r}: the host is no name, address or network")
-    return Destination(source, first, last, None if network else parse_pattern(host.lower()), network)
+    name = None if network else parse_pattern(host if is_regex(host) else host.lower())
+    return Destination(source, first, last, name, network)
 
 
 def _ports(source: str, text: str) -> tuple[int, int]:
     if text == ANY:
         return 1, MAX_PORT
-    first, _, last = text.partition("-")
-    if not (first.isascii() and first.isdigit() and (not last or (last.isascii() and last.isdigit()))):
+    first, separator, last = text.partition("-")
+    numbers = [first, last] if separator else [first, first]
+    if not all(one.isascii() and one.isdigit() for one in numbers):
         raise Invalid(f"destination {source[:80]!r}: expected a port, a range of ports, or *")
-    low, high = int(first), int(last or first)
+    low, high = (int(one) for one in numbers)
     if not 0 < low <= high <= MAX_PORT:
         raise Invalid(f"destination {source[:80]!r}: expected ports from 1 to {MAX_PORT}")
     return low, high

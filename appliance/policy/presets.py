@@ -45,6 +45,32 @@ _ADMINISTERED = [
     "instance",
 ]
 
+KNOWN_RESOURCES = (
+    *_ADMINISTERED,
+    "cert_authority",
+    "event",
+    "session",
+    "session_tracker",
+    "ssh_session",
+    "recording",
+    "access_list",
+    "access_monitoring_rule",
+    "app",
+    "app_server",
+    "db",
+    "db_server",
+    "kube_cluster",
+    "kube_server",
+    "windows_desktop",
+    "device",
+    "mfa_device",
+    "network_restrictions",
+    "plugin",
+    "*",
+)
+"""What rules may name; other names would be rules without effect, so they are mistakes."""
+KNOWN_VERBS = ("list", "create", "read", "readnosecrets", "update", "delete", "rotate", "use", "*")
+
 
 def _document(
     name: str, description: str, allow: Mapping[str, object], options: Mapping[str, object] | None = None
