@@ -1,7 +1,7 @@
 """A virtual key as a card in the virtual reader of pcscd (vsmartcard's vpcd), over TCP.
 
-Messages are a big-endian u16 length and as many bytes. One byte is a control code: power off, power on, reset,
-or a request for the ATR, which alone is answered; anything else is a command APDU. Closing the connection
+Messages are a big-endian u16 length and as many bytes. One byte is a control code: power off, on, reset, or a
+request for the ATR, which alone is answered; anything else is a command APDU. Closing the connection
 takes the card out. Without TCP_QUICKACK around every receive each APDU costs the 40 ms of a delayed ACK.
 """
 

@@ -31,7 +31,7 @@ from yubikit.yubiotp import HmacSha1SlotConfiguration, YubiOtpSession, YubiOtpSl
 
 from authenticators.virtual.attestation import PIV_SERIAL
 from authenticators.virtual.attestation import test_root as vendor_root
-from authenticators.virtual.faults import FaultPlan, RefuseTouch
+from authenticators.virtual.faults import BadSignature, FaultPlan, RefuseTouch
 from tests.support.virtual_keys import make_key
 from tests.support.yubikit_connections import CardConnection, ReportConnection
 
@@ -222,8 +222,6 @@ def test_the_classic_model_has_no_ed25519_and_a_triple_des_management_key():
 
 
 def test_a_spoiled_signature_does_not_verify(piv, key):
-    from authenticators.virtual.faults import BadSignature
-
     public = piv.generate_key(SLOT.AUTHENTICATION, KEY_TYPE.ED25519)
     assert isinstance(public, ed25519.Ed25519PublicKey)
     key.faults = FaultPlan.always(BadSignature())
