@@ -97,8 +97,7 @@ class _Server(wsgi.Server):
 
     max_request_header_size: int
 
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa:
-    FBT001, FBT002 - its signature
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
         log.log(level, "%s", msg, exc_info=traceback)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from appliance.broker.machines import Machines
     from appliance.broker.sessions import Edge, Sessions
     from appliance.broker.sign_in import SignIn
+    from appliance.broker.web_pages import WebPages
     from appliance.domain.operations.people import ClusterInfo
 
 UseCase = Callable[[Any, Any], object]
@@ -42,6 +43,7 @@ class Rooms:
     edge: Edge
     sessions: Sessions
     authorities: Authorities
+    web_pages: WebPages
     journal: Journal
 
 
@@ -85,6 +87,7 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "sessions.list": rooms.journal.sessions,
         "events.list": rooms.journal.events,
         "authorities.list": rooms.authorities.list,
+        "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,6 @@ MAX_PIECE = 1 << 20
 ALL_SESSIONS = Rule("session", "list")
 ALL_RECORDINGS = Rule("session", "read")
 
-Export = Callable[[str, int], tuple[str, int | None]]
-"""Session id and cursor to a part of its asciicast and the cursor that follows."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
@@ -34,7 +30,6 @@ class Journal:
 
     state: State
     recordings: Recordings
-    export_cast: Export
     roles: Roles
     trail: Trail
     clock: Clock
@@ -58,13 +53,13 @@ class Journal:
         if not 1 <= request.length <= MAX_PIECE or request.offset < 0:
             raise Invalid(f"length: expected 1 to {MAX_PIECE}")
         self._open(identity, request.session, first=request.offset == 0)
-        data, size = self.recordings.read(request.session, request.offset, request.length)
-        return messages.RecordingPiece(data=data, size=size)
+        data = self.recordings.read(request.session, request.offset, request.length)
+        return messages.RecordingPiece(data=data, size=self.recordings.size(request.session))
 
     def export(self, identity: Identity, request: messages.RecordingExport) -> messages.CastPiece:
         """Return a part of a recording as an asciicast."""
         self._open(identity, request.session, first=request.cursor == 0)
-        text, following = self.export_cast(request.session, request.cursor)
+        text, following = self.recordings.cast(request.session, request.cursor)
         return messages.CastPiece(text=text, next=following)
 
     def events(self, identity: Identity, request: messages.EventsQuery) -> messages.EventList:
@@ -95,7 +90,6 @@ class Journal:
             self.trail.record(event)
 
     def _view(self, session: Session) -> messages.SessionView:
-        size, lost = self.recordings.size(session.id)
         return messages.SessionView(
             id=session.id,
             user=session.user,
@@ -105,7 +99,6 @@ class Journal:
             started_at=session.started_at,
             ended_at=session.ended_at,
             end_reason=session.end_reason,
-            recorded=session.recorded,
-            recording_size=size,
-            recording_lost=lost,
+            recording_size=session.recording_size or self.recordings.size(session.id),
+            recording_lost=session.recording_lost,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -61,20 +62,32 @@ class Custody(Protocol):
         """Describe the token."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What became of a recording. `head` is the digest (SHA-256, hex) that stands for every byte of it."""
+
+    size: int
+    lost: bool
+    head: str
+
+
 class Recordings(Protocol):
     """The recordings of this box."""
 
     def append(self, session: str, offset: int, data: bytes) -> None:
         """Add a block; the same block again is fine, a gap is refused."""
 
-    def finish(self, session: str, size: int, *, lost: bool) -> None:
-        """Close the recording."""
+    def finish(self, session: str) -> Finished:
+        """Close the recording; of one whose sender is gone, what is whole is kept and ended as lost."""
 
-    def read(self, session: str, offset: int, length: int) -> tuple[bytes, int]:
-        """Return a piece and the whole size; raises `NotFound`."""
+    def read(self, session: str, offset: int, length: int) -> bytes:
+        """Return a piece; raises `NotFound`."""
 
-    def size(self, session: str) -> tuple[int, bool]:
-        """Return the size so far and whether the end was lost; (0, False) when there is none."""
+    def size(self, session: str) -> int:
+        """Return the size so far; 0 when there is none."""
+
+    def cast(self, session: str, cursor: int) -> tuple[str, int | None]:
+        """Return a part of the asciicast, and the cursor of the next; raises `NotFound`."""
 
 
 class Egress(Protocol):

@@ -138,9 +138,14 @@ class Sessions:
         """Close a recording; the log has its size, and whether the end was lost."""
         del identity
         session = self._session(request.session)
-        name = EventName.RECORDING_LOST if request.lost else EventName.RECORDING_COMPLETE
-        self.recordings.finish(request.session, request.size, lost=request.lost)
-        self.trail.record(_event(name, session, {"size": request.size}))
+        finished = self.recordings.finish(request.session)
+        name = EventName.RECORDING_LOST if finished.lost else EventName.RECORDING_COMPLETE
+        self.trail.record(_event(name, session, {"size": finished.size, "sha256": finished.head}))
+
+        def keep(current: Session) -> Session:
+            return replace(current, recording_size=finished.size, recording_lost=finished.lost)
+
+        self.state.sessions.modify(session.id, keep)
         return Nothing()
 
     def _verdict(self, sid: str) -> str:

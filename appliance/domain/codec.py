@@ -1,7 +1,8 @@
 """Frozen dataclasses to JSON values and back, strictly.
 
 What a value may be: str, int, float, bool, None, bytes (base64), datetime (RFC 3339, UTC),
-timedelta (seconds), StrEnum, Flag (its bits as a number), tuple, frozenset, dict with string keys, Secret-like text is plain str,
+timedelta (seconds), StrEnum, Flag (its bits as a number), tuple, frozenset, dict with string keys,
+Secret-like text is plain str,
 dataclasses, and closed unions of dataclasses (told apart by `"is": <class name>`).
 
 Decoding refuses what it does not expect and names the place (`$.devices[2].name`). From a newer

@@ -195,7 +195,10 @@ class Session:
     seen_at: datetime
     ended_at: datetime | None = None
     end_reason: str = ""
-    recorded: bool = True
+    recording_size: int = 0
+    """Bytes of the closed recording; 0 while it is open, or when there is none."""
+    recording_lost: bool = False
+    """Whether the recording's end was lost."""
     bytes_in: int = 0
     bytes_out: int = 0
 

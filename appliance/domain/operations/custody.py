@@ -57,6 +57,21 @@ class TokenStatus:
     mechanisms: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebCertify:
+    """The web process asks for a TLS server certificate over its own key, DER SubjectPublicKeyInfo."""
+
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebCertified:
+    """The certificate chain for the web pages, PEM: the leaf, then the TLS authority."""
+
+    chain: str
+    expires_at: datetime
+
+
 TABLE: tuple[Operation[Any, Any], ...] = (
     Operation(
         name="authorities.list",
@@ -64,6 +79,13 @@ TABLE: tuple[Operation[Any, Any], ...] = (
         request=Nothing,
         response=AuthorityList,
         callers=CONSOLE_OR_PERSON | {Caller.PROXY, Caller.WEB},
+    ),
+    Operation(
+        name="web.certify",
+        summary="A TLS certificate for the web pages, in the names people reach them by",
+        request=WebCertify,
+        response=WebCertified,
+        callers=frozenset({Caller.WEB}),
     ),
     Operation(
         name="token.status",

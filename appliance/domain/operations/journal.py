@@ -30,7 +30,6 @@ class SessionView:
     started_at: datetime
     ended_at: datetime | None
     end_reason: str
-    recorded: bool
     recording_size: int
     recording_lost: bool
 
