@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from appliance.config.schema import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -25,20 +26,23 @@ class ConfigError(Exception):
     """The configuration can't be used; the message has a line for each mistake."""
 
 
-def load(path: Path) -> Config:
-    """Read a configuration file; raises `ConfigError`. A relative `data_dir` starts at the file's folder."""
+def load(path: Path, settings: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration file; raises `ConfigError`. A relative `data_dir` starts at the file's folder.
+
+    `settings` maps dotted keys to texts that go before the file's: what was said on the command line.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    config = parse(data, str(path))
+    config = parse(data, str(path), settings or {})
     if config.data_dir.is_absolute():
         return config
     section = config.sallyport.model_copy(update={"data_dir": path.resolve().parent / config.data_dir})
     return config.model_copy(update={"sallyport": section})
 
 
-def parse(data: bytes, name: str = "<configuration>") -> Config:
+def parse(data: bytes, name: str = "<configuration>", settings: Mapping[str, str] | None = None) -> Config:
     """Parse the text of a configuration file called `name`; raises `ConfigError`."""
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{name}: larger than {MAX_BYTES} bytes")
@@ -51,10 +55,20 @@ def parse(data: bytes, name: str = "<configuration>") -> Config:
     except (UnicodeDecodeError, ValueError) as error:
         raise ConfigError(f"{name}: not valid YAML: {error}") from error
     try:
-        return Config.model_validate(_plain(document) or {})
+        return Config.model_validate(_with_settings(_plain(document) or {}, settings or {}))
     except ValidationError as error:
         lines = [_line(name, document, detail) for detail in error.errors()]
         raise ConfigError("\n".join(lines)) from error
+
+
+def _with_settings(document: Any, settings: Mapping[str, str]) -> Any:
+    for dotted, text in settings.items():
+        *sections, key = dotted.split(".")
+        place = document
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = _plain(YAML().load(text))
+    return document
 
 
 def _plain(node: Any) -> Any:

@@ -1,0 +1,369 @@
+"""The auth process: the only writer of state. Decides, records, asks the signer, answers the API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event as Signal
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from appliance import __version__
+from appliance.api import listeners
+from appliance.api.application import create_app
+from appliance.api.identify import Door, Identify
+from appliance.audit.log import AuditLog
+from appliance.audit.reader import AuditReader
+from appliance.authn.codes import Codes
+from appliance.authn.passkeys import Passkeys
+from appliance.authn.password import PasswordCheck
+from appliance.authn.seeds import KEY_BYTES, SeedVault
+from appliance.authn.throttle import Curve
+from appliance.broker import state as repositories
+from appliance.broker.accounts import Accounts, Links
+from appliance.broker.authorities import Authorities
+from appliance.broker.broker import Broker, Rooms, table
+from appliance.broker.browser_logins import BrowserLogins
+from appliance.broker.connect import Connect
+from appliance.broker.credentials import Credentials, WebSessions
+from appliance.broker.enrolment import Enrolment
+from appliance.broker.gate import Gate
+from appliance.broker.issue import Issuer
+from appliance.broker.journal import Journal
+from appliance.broker.machines import Machines
+from appliance.broker.recordings import StoredRecordings
+from appliance.broker.roles import Roles
+from appliance.broker.sessions import Edge, Seen, Sessions
+from appliance.broker.sign_in import SignIn
+from appliance.broker.throttle import Throttle
+from appliance.broker.trail import LogTrail
+from appliance.broker.web_pages import WebPages
+from appliance.certificates.custody import SignerCustody
+from appliance.certificates.lifetimes import Lifetimes
+from appliance.config.addresses import Addresses
+from appliance.domain import names
+from appliance.domain.events import Event, EventName
+from appliance.domain.operations import Caller
+from appliance.domain.operations.people import ClusterInfo
+from appliance.domain.records import AuthorityKind
+from appliance.policy.decision import ClusterPolicy
+from appliance.recording.store import RecordingStore
+from appliance.roles import notify
+from appliance.roles.layout import Layout, closed, secret_file
+from appliance.roles.process import main
+from appliance.store.sqlite import SqliteBackend
+from appliance.system import SystemClock, SystemRandomness
+from authenticators.fido2.relying_party import RelyingParty
+from hsm.signer.client import SignerClient
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from appliance.broker.state import State
+    from appliance.config import Config
+
+SWEEP_SECONDS = 5.0
+CEREMONY = timedelta(minutes=5)
+"""How long a person may take over a security key, as the other products of the field allow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything else stands on."""
+
+    config: Config
+    layout: Layout
+    addresses: Addresses
+    clock: SystemClock
+    random: SystemRandomness
+    state: State
+    trail: LogTrail
+    custody: SignerCustody
+
+
+def run(config: Config, arguments: argparse.Namespace) -> None:
+    """Serve until SIGTERM."""
+    del arguments
+    stop = Signal()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ExitStack() as closing:
+        ground = _ground(config, closing)
+        rooms = _rooms(ground)
+        rooms.authorities.establish()
+        ground.trail.record(Event(name=EventName.SERVICE_START, detail={"service": "auth"}))
+        for listener in _listen(ground, rooms):
+            closing.callback(listener.stop)
+        notify.ready("serving")
+        while not stop.wait(SWEEP_SECONDS):
+            rooms.sessions.sweep()
+        ground.trail.record(Event(name=EventName.SERVICE_STOP, detail={"service": "auth"}))
+
+
+def _ground(config: Config, closing: ExitStack) -> Ground:
+    layout, clock = Layout(closed(config.data_dir)), SystemClock()
+    for folder in (layout.run, layout.auth, layout.log, layout.log / "sessions"):
+        closed(folder)
+    backend = SqliteBackend.open(layout.auth / "state.sqlite", clock=clock)
+    closing.callback(backend.close)
+    log = AuditLog.open(layout.log, clock=clock)
+    closing.callback(log.close)
+    reader = AuditReader(
+        layout.log, index=layout.auth / "events-index.sqlite", durable=lambda: log.head().seq
+    )
+    closing.callback(reader.close)
+    signer = SignerClient(layout.signer_auth)
+    closing.callback(signer.close)
+    return Ground(
+        config=config,
+        layout=layout,
+        addresses=Addresses.of(config),
+        clock=clock,
+        random=SystemRandomness(),
+        state=repositories.over(backend),
+        trail=LogTrail(log=log, reader=reader, clock=clock),
+        custody=SignerCustody(client=signer, clock=clock),
+    )
+
+
+def _lifetimes(config: Config) -> Lifetimes:
+    settings = config.auth_service.certificates
+    return Lifetimes(
+        default=timedelta(seconds=settings.default_ttl),
+        longest=timedelta(seconds=settings.max_ttl),
+        session=timedelta(seconds=settings.session_ttl),
+        host=timedelta(seconds=settings.host_ttl),
+        proxy_host=timedelta(seconds=settings.proxy_host_ttl),
+    )
+
+
+def _throttle(ground: Ground) -> Throttle:
+    settings = ground.config.auth_service.lockout
+
+    def curve(free: int) -> Curve:
+        return Curve(
+            free=free,
+            first=timedelta(seconds=settings.first_delay),
+            longest=timedelta(seconds=settings.longest_delay),
+            window=timedelta(seconds=settings.window),
+        )
+
+    return Throttle(
+        state=ground.state,
+        clock=ground.clock,
+        per_pair=curve(settings.free_attempts),
+        per_source=curve(settings.source_attempts),
+    )
+
+
+def _rooms(ground: Ground) -> Rooms:
+    settings, cluster = ground.config.auth_service, ground.config.auth_service.cluster_name
+    state, clock, random, trail = ground.state, ground.clock, ground.random, ground.trail
+    web_address, lifetimes = ground.addresses.web, _lifetimes(ground.config)
+    authorities = Authorities(state=state, custody=ground.custody, trail=trail, cluster=cluster)
+    issuer = Issuer(state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock)
+    roles = Roles(state=state, cluster=ClusterPolicy(session_ttl=lifetimes.longest))
+    vault = SeedVault(secret_file(ground.layout.auth / "seed.key", random.bytes(KEY_BYTES)), random.bytes)
+    codes, passkeys = Codes(random.bytes), Passkeys(_relying_party(ground))
+    links = Links(state=state, random=random, clock=clock, web_address=web_address)
+    recordings = StoredRecordings(store=RecordingStore(ground.layout.recordings))
+    sign_in = SignIn(
+        state=state,
+        codes=codes,
+        passkeys=passkeys,
+        passwords=PasswordCheck(random.bytes(16).hex()),
+        vault=vault,
+        throttle=_throttle(ground),
+        random=random,
+        trail=trail,
+        clock=clock,
+        factors=settings.authentication.factors,
+        required=settings.authentication.required,
+    )
+    credentials = Credentials(
+        state=state,
+        sign_in=sign_in,
+        issuer=issuer,
+        authorities=authorities,
+        roles=roles,
+        lifetimes=lifetimes,
+        clock=clock,
+        cluster=cluster,
+    )
+    return Rooms(
+        info=lambda: _info(ground, authorities),
+        accounts=Accounts(
+            state=state,
+            links=links,
+            roles=roles,
+            trail=trail,
+            clock=clock,
+            reset_life=timedelta(seconds=settings.invite_ttl),
+        ),
+        enrolment=Enrolment(
+            state=state,
+            links=links,
+            codes=codes,
+            passkeys=passkeys,
+            vault=vault,
+            random=random,
+            trail=trail,
+            clock=clock,
+            factors=settings.authentication.factors,
+            cluster=cluster,
+            shortest_password=settings.authentication.password_min_length,
+        ),
+        sign_in=sign_in,
+        credentials=credentials,
+        web_sessions=WebSessions(
+            state=state,
+            sign_in=sign_in,
+            roles=roles,
+            random=random,
+            trail=trail,
+            clock=clock,
+            cluster=cluster,
+        ),
+        browser_logins=BrowserLogins(
+            state=state,
+            credentials=credentials,
+            random=random,
+            trail=trail,
+            clock=clock,
+            web_address=web_address,
+        ),
+        machines=Machines(
+            state=state,
+            issuer=issuer,
+            authorities=authorities,
+            roles=roles,
+            lifetimes=lifetimes,
+            random=random,
+            trail=trail,
+            clock=clock,
+            cluster=cluster,
+        ),
+        connect=Connect(
+            state=state,
+            authorities=authorities,
+            roles=roles,
+            issuer=issuer,
+            lifetimes=lifetimes,
+            egress=route_source,
+            random=random,
+            trail=trail,
+            clock=clock,
+            cluster=cluster,
+        ),
+        edge=Edge(
+            state=state,
+            authorities=authorities,
+            issuer=issuer,
+            lifetimes=lifetimes,
+            clock=clock,
+            cluster=cluster,
+            bastion_names=ground.addresses.bastion_names,
+            max_connections=ground.config.sallyport.connection_limits.max_connections,
+            max_users=ground.config.sallyport.connection_limits.max_users,
+        ),
+        sessions=Sessions(state=state, recordings=recordings, trail=trail, clock=clock, seen=Seen()),
+        authorities=authorities,
+        web_pages=WebPages(
+            issuer=issuer, authorities=authorities, clock=clock, hosts=ground.addresses.web_hosts
+        ),
+        journal=Journal(state=state, recordings=recordings, roles=roles, trail=trail, clock=clock),
+    )
+
+
+def _relying_party(ground: Ground) -> RelyingParty:
+    return RelyingParty(
+        rp_id=ground.config.auth_service.authentication.webauthn.rp_id,
+        name=f"Sallyport {ground.config.auth_service.cluster_name}",
+        origins=frozenset({f"https://{ground.addresses.web_origin}"}),
+        lifetime=CEREMONY,
+    )
+
+
+def _info(ground: Ground, authorities: Authorities) -> ClusterInfo:
+    authentication = ground.config.auth_service.authentication
+    return ClusterInfo(
+        server_version=__version__,
+        cluster=ground.config.auth_service.cluster_name,
+        second_factors=authentication.factors,
+        rp_id=authentication.webauthn.rp_id,
+        web_address=ground.addresses.web,
+        ssh_address=ground.addresses.ssh,
+        api_address=ground.addresses.api,
+        tls_authority=authorities.tls_certificate(),
+        host_authority=authorities.openssh_lines(AuthorityKind.HOST),
+    )
+
+
+def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
+    gate = Gate(state=ground.state, roles=rooms.accounts.roles, trail=ground.trail, clock=ground.clock)
+    broker = Broker(gate=gate, web_sessions=rooms.web_sessions, use_cases=table(rooms))
+    identify = Identify(
+        cluster=ground.config.auth_service.cluster_name, web_session=rooms.web_sessions.person
+    )
+    app = create_app(broker, identify)
+    own = frozenset({os.getuid()})
+    address = names.host_port(ground.config.auth_service.listen_addr)
+    return [
+        listeners.unix(app, ground.layout.console, Door(caller=Caller.CONSOLE, uids=own | {0})),
+        listeners.unix(app, ground.layout.proxy, Door(caller=Caller.PROXY, uids=own)),
+        listeners.unix(app, ground.layout.web, Door(caller=Caller.WEB, uids=own)),
+        listeners.tls(app, address, _api_context(ground, rooms)),
+    ]
+
+
+def _api_context(ground: Ground, rooms: Rooms) -> ssl.SSLContext:
+    """Return the API's TLS context.
+
+    A fresh key and certificate at each start, people's certificates required.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    chain = rooms.web_pages.chain(public, ground.addresses.api_hosts).chain
+    files = closed(ground.layout.auth) / "api.pem"
+    _replace(files, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain.encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files)
+    context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(rooms.authorities.tls_certificate()))
+    return context
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    secret_file(draft, data)
+    draft.replace(path)
+
+
+def route_source(address: str) -> str:
+    """Return the local address that connections to `host:port` come from.
+
+    Asks the kernel's routes, sends nothing.
+    """
+    host, port = names.host_port(address)
+    family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(target)
+        source: str = probe.getsockname()[0]
+    return source.partition("%")[0]
+
+
+if __name__ == "__main__":
+    main("auth", run)
