@@ -66,10 +66,16 @@ def _load(der: bytes) -> x509.Certificate:
 
 
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    if not _issued(certificate, issuer):
+        raise TokenFault("the attestation's chain does not hold")
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise TokenFault("the attestation's chain does not hold") from error
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _climb(certificate: x509.Certificate, trusted: Sequence[x509.Certificate]) -> x509.Certificate:
@@ -77,10 +83,9 @@ def _climb(certificate: x509.Certificate, trusted: Sequence[x509.Certificate]) -
     for _ in range(_MAX_CHAIN):
         if certificate in trusted and certificate.issuer == certificate.subject:
             return certificate
-        above = [each for each in trusted if each.subject == certificate.issuer and each != certificate]
+        above = [each for each in trusted if each != certificate and _issued(certificate, each)]
         if not above:
             break
-        _check_issued(certificate, above[0])
         _check_is_ca(above[0])
         certificate = above[0]
     raise TokenFault("the attestation does not lead to a trusted root")
