@@ -222,8 +222,6 @@ class SshSkErrorCode(StrEnum):
     KEY_TYPE_MISMATCH = "key_type_mismatch"
     BAD_PUBLIC_KEY = "bad_public_key"
     WRONG_APPLICATION = "wrong_application"
-    WRONG_ORIGIN = "wrong_origin"
-    UNKNOWN_FLAGS = "unknown_flags"
     USER_NOT_PRESENT = "user_not_present"
     USER_NOT_VERIFIED = "user_not_verified"
     BAD_SIGNATURE = "bad_signature"
