@@ -17,7 +17,8 @@ the disk, and only then may the effect happen; when it can't be written, the cal
     note        signed notes (C2SP signed-note), Ed25519
     checkpoint  signed tree heads (C2SP tlog-checkpoint) and where their copies go
     verify      `python -m appliance.audit.verify DIR --key KEY`: needs nothing but the files
-    sinks       where copies of the events go
+    sinks       where copies of the events go: the interface, and a file
+    syslog_sink, http_sink    the same to a syslog server, an HTTP collector
     forward     feeds a sink from the files, from where it stopped
 
 The day of a file is the writer's clock, never an event's own field, and never goes back: after a
