@@ -1,0 +1,255 @@
+"""A person's connection: who is it, and what may they ask (the outer and the inner one alike).
+
+The identity is that of the certificate whose key has signed *this* connection, and is taken only
+after the signature was verified (threat 6). Every way in goes through `_signed`, whatever the
+method, and asks auth through the door the person stands at. What the certificate forbids stays
+forbidden whatever factors follow (threat 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import asyncssh
+
+from appliance.domain.operations.ssh import SshEvidence
+from appliance.proxy import certificate
+from appliance.proxy.errors import CertificateInvalid
+from appliance.proxy.fast.channel import BridgeChannel
+from appliance.proxy.fast.server import ServerConnection
+
+if TYPE_CHECKING:
+    import re
+
+    from appliance.proxy.certificate import Certificate, Touch
+    from appliance.proxy.edge import Edge
+    from appliance.proxy.fast.channel import Answer, Far
+    from appliance.proxy.fast.opening import GlobalAnswer
+
+log = logging.getLogger(__name__)
+REQUESTS_PER_KEY = 2
+"""A client asks about a key, then signs with it."""
+
+
+class Rights(Protocol):
+    """What a person who is in may open."""
+
+    async def open(self, kind: bytes, payload: bytes) -> Far:
+        """Return what stands behind a channel; raises asyncssh's `ChannelOpenError`."""
+
+    def ask(self, name: str, payload: bytes) -> GlobalAnswer:
+        """A global request."""
+
+    def lost(self) -> None:
+        """The person is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Come in."""
+
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No; `final` where another key would not help. `message` is for the person."""
+
+    message: str
+    final: bool = False
+
+
+Admission = Admitted | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What one verified signature proved."""
+
+    certificate: Certificate
+    evidence: SshEvidence
+    user: str
+
+
+class Doorway(Protocol):
+    """Where a person stands: at the bastion, or at a node."""
+
+    @property
+    def user_names(self) -> re.Pattern[bytes]:
+        """Which SSH user names may be asked for here."""
+
+    async def admit(self, person: PersonConnection, signed: Signed) -> Admission:
+        """Ask auth."""
+
+
+class PersonConnection(ServerConnection):
+    """See the module."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+        *,
+        edge: Edge,
+        doorway: Doorway,
+        peer: tuple[str, int] | None = None,
+        on_authenticated: Any = None,
+        on_lost: Any = None,
+    ) -> None:
+        """`peer` is the address and port of the TCP connection that a channel came through."""
+        super().__init__(loop, options)
+        self.edge = edge
+        self._doorway = doorway
+        self._peer = peer
+        self._on_authenticated, self._on_lost = on_authenticated, on_lost
+        self._asked = 0
+        self._failures = 0
+        self._rights: Rights | None = None
+        self.was_refused = False
+        self.user = ""
+        """The person's own name, once they are in."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin; on a channel, the peer is whom the kernel named, never the originator a client gave."""
+        if isinstance(transport, BridgeChannel):
+            transport.set_extra_info(peername=self._peer, sockname=None, socket=None)
+            super().connection_made(transport)
+            transport.resume_reading()
+        else:
+            super().connection_made(transport)
+
+    def closed(self, exc: Exception | None) -> None:
+        """See `Mended.closed`."""
+        rights, self._rights = self._rights, None
+        if rights is not None:
+            rights.lost()
+        if self._on_lost is not None:
+            self._on_lost(exc)
+
+    def request_received(self, name: str, payload: bytes, want_reply: bool) -> Answer:  # noqa: FBT001
+        """Nothing can be asked of the channel that carries a connection."""
+        del name, payload, want_reply
+        return False
+
+    # Who is it
+
+    def user_name_allowed(self, raw: bytes) -> bool:
+        """See `ServerConnection.user_name_allowed`: canonical, ASCII, never empty (threat C24)."""
+        return self._doorway.user_names.fullmatch(raw) is not None
+
+    def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - asyncssh's signature
+        """Count what failed; too much of it ends the connection (OpenSSH's MaxAuthTries)."""
+        self._failures += not partial_success
+        super().send_userauth_failure(partial_success)
+        if self._failures > self.edge.limits.keys_per_connection:
+            self.was_refused = True
+            self.part("too many authentication failures")
+
+    async def validate_signature(
+        self, user: str, key_data: bytes, message: bytes, signature: bytes, *, host_bound: bool
+    ) -> bool:
+        """See `ServerConnection.validate_signature`. A question is answered without asking auth."""
+        self._asked += 1
+        if self._asked > REQUESTS_PER_KEY * self.edge.limits.keys_per_connection:
+            self.was_refused = True
+            raise asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, "too many keys were offered")
+        paper = self._known(key_data)
+        if paper is None:
+            return False
+        if not message:
+            return True
+        signed = self._verify(paper, user, message, signature, host_bound=host_bound)
+        return signed is not None and await self._signed_in(signed)
+
+    def _known(self, key_data: bytes) -> Certificate | None:
+        try:
+            paper = certificate.parse(key_data)
+        except CertificateInvalid as error:
+            log.debug("%s offers a key that is no certificate: %s", self.source, error)
+            return None
+        return paper if paper.authority in self.edge.trust.user_authorities else None
+
+    def _verify(
+        self, paper: Certificate, user: str, message: bytes, signature: bytes, *, host_bound: bool
+    ) -> Signed | None:
+        key = paper.key
+        key.set_touch_required(certificate.NO_TOUCH not in paper.extensions)
+        if not certificate.verify(key, message, signature):
+            return None
+        touch = certificate.read_touch(signature) if paper.is_security_key else None
+        if certificate.VERIFY_REQUIRED in paper.critical and not (touch and touch.verified):
+            return None
+        return Signed(
+            certificate=paper, evidence=self._evidence(paper, touch, host_bound=host_bound), user=user
+        )
+
+    def _evidence(self, paper: Certificate, touch: Touch | None, *, host_bound: bool) -> SshEvidence:
+        return SshEvidence(
+            certificate=paper.blob,
+            source=self.source,
+            session_hash=self.session_hash,
+            host_bound=host_bound,
+            security_key_flags=touch.flags if touch else None,
+            security_key_counter=touch.counter if touch else None,
+        )
+
+    async def _signed_in(self, signed: Signed) -> bool:
+        doubt = certificate.judge_person(
+            signed.certificate,
+            authorities=self.edge.trust.user_authorities,
+            now=self.edge.timestamp(),
+            source=self.source,
+        )
+        # auth is asked even where we have a doubt of our own: its log has the whole story, and its
+        # words are for the person. But it can't overrule us.
+        admission = await self._admitted(signed, doubt)
+        match admission:
+            case Admitted(rights):
+                self._rights = rights
+                self.user = signed.certificate.key_id
+                if self._on_authenticated is not None:
+                    self._on_authenticated(signed)
+                return True
+            case Refused(message, final):
+                self.was_refused = True
+                self.say(f"sallyport: {message}")
+                if final:
+                    raise asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, message)
+                return False
+
+    async def _admitted(self, signed: Signed, doubt: str | None) -> Admission:
+        # A client that sends its next request meanwhile cancels this one; auth's answer must not be lost
+        task = self.edge.tasks.start(self._admit(signed, doubt))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_abandon)
+            raise
+
+    async def _admit(self, signed: Signed, doubt: str | None) -> Admission:
+        admission = await self._doorway.admit(self, signed)
+        if isinstance(admission, Admitted) and (doubt is not None or self.is_closed()):
+            admission.rights.lost()
+            return Refused(doubt or "the connection is closed")
+        return admission
+
+    # What may they open
+
+    async def open_requested(self, kind: bytes, payload: bytes) -> Far:
+        """See `Opening.open_requested`."""
+        if self._rights is None:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not logged in")
+        return await self._rights.open(kind, payload)
+
+    def global_request_received(self, name: str, payload: bytes) -> GlobalAnswer:
+        """See `Opening.global_request_received`."""
+        return self._rights is not None and self._rights.ask(name, payload)
+
+
+def _abandon(task: asyncio.Task[Admission]) -> None:
+    admission = None if task.cancelled() or task.exception() else task.result()
+    if isinstance(admission, Admitted):
+        admission.rights.lost()
