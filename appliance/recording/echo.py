@@ -9,7 +9,8 @@ earlier input still waited for its echo) has no such cell; it counts when it is 
 and followed by a line end. A line is kept or hidden as a whole, so that chance hits tell nothing:
 
     kept     every printable character of the line was echoed
-    hidden   one second after the last key something is still not echoed, or 4 KiB were printed meanwhile
+    hidden   one second after the last key something is still not echoed, or 1024 characters were
+             printed meanwhile, or more than 4 KiB came at once (a large paste, piped data)
 
 What this means, honestly: passwords at prompts of ssh, sudo, passwd, `read -s`, gpg and the like are hidden;
 so is everything else that does not echo where it is typed: commands of full-screen programs, single keys in
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 HOLD_US = 1_000_000
 MAX_LINE = 4096
 MAX_HELD = 64 * 1024
-MAX_PRINTED = 4096
+MAX_PRINTED = 1024
 TAIL = 1024
+MAX_LINES = 256
 LINES_WATCHED = 4
 """Lines an echo is looked for at the same time; echoes come in the order of typing."""
 ERASE = ("\x7f", "\b")
@@ -149,7 +151,6 @@ class _Line:
     """Found without a cell to stand in, so it counts only before a line end."""
     ended: bool = False
     typed_us: int = 0
-    printed: int = 0
 
     @property
     def waits(self) -> bool:
@@ -161,7 +162,6 @@ class _Line:
 
     def show(self, char: str, cell: Position) -> None:
         """Take one printed character, or line end, into account."""
-        self.printed += 1
         if self.seen == len(self.keys) and self.loose and char in "\r\n":
             self.loose = False
         elif self.waits and not self._match(char, cell) and self.loose:
@@ -198,6 +198,7 @@ class EchoGuard:
         self._told: bool | None = None
         self._tail = b""
         self._lines: deque[_Line] = deque()
+        self._held = self._printed = 0
         self._cursor = _Cursor(columns)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -220,8 +221,11 @@ class EchoGuard:
         """Take input; returns what is decided, in the order of typing."""
         if self._told is not None:
             return [Kept(data) if self._told else Hidden(len(data))]
+        if len(data) > MAX_LINE:  # nobody's fingers; looking at each byte would hold up the loop
+            return [*self.flush(), Hidden(len(data))]
         if not self._lines:
             self._start_cursor()
+        self._printed = 0
         for part in _PARTS.findall(data):
             self._type(part, now_us)
         return self._decide(lambda line: line.ended and not line.waits)
@@ -233,10 +237,11 @@ class EchoGuard:
 
     def _type(self, part: bytes, now_us: int) -> None:
         if not self._lines or self._lines[-1].ended:
-            self._lines.append(_Line(ahead=any(line.waits or line.ended for line in self._lines)))
+            self._lines.append(_Line(ahead=bool(self._lines)))
         line = self._lines[-1]
         line.raw += part
-        line.typed_us, line.printed = now_us, 0
+        self._held += len(part)
+        line.typed_us = now_us
         line.ended = part in b"\r\n"
         for key in _KEYS.findall(self._decoder.decode(part)):
             if key in ERASE or key.isprintable():
@@ -247,15 +252,19 @@ class EchoGuard:
         self._tail = (self._tail + bytes(data[-TAIL:]))[-TAIL:]
         if not self._lines:
             return []
+        watched = self._watched()
         for char, cell in self._cursor.feed(bytes(data)):
-            for line in self._watched():
+            for line in watched:
                 line.show(char, cell)
-            if self._lines[-1].printed > MAX_PRINTED:
+            if watched and watched[0].ended and not watched[0].waits:
+                watched = self._watched()
+            self._printed += 1
+            if self._printed > MAX_PRINTED or not watched:
                 return self.flush()
         return self._decide(lambda line: line.ended and not line.waits)
 
     def _watched(self) -> list[_Line]:
-        return list(islice((line for line in self._lines if line.waits or not line.ended), LINES_WATCHED))
+        return [*islice((line for line in self._lines if line.waits or not line.ended), LINES_WATCHED)]
 
     def waited(self, now_us: int) -> list[Piece]:
         """Decide about lines whose last key is a second old, or that grew too long to hold."""
@@ -269,8 +278,9 @@ class EchoGuard:
         pieces: list[Piece] = []
         while self._lines and (ripe(self._lines[0]) or self._too_much()):
             line = self._lines.popleft()
+            self._held -= len(line.raw)
             pieces.append(Hidden(len(line.raw)) if line.waits else Kept(bytes(line.raw)))
         return pieces
 
     def _too_much(self) -> bool:
-        return len(self._lines[0].raw) > MAX_LINE or sum(len(line.raw) for line in self._lines) > MAX_HELD
+        return len(self._lines[0].raw) > MAX_LINE or self._held > MAX_HELD or len(self._lines) > MAX_LINES

@@ -16,11 +16,12 @@ from appliance.domain.codec import dumps, loads
 from appliance.domain.errors import Invalid
 from appliance.recording.blocks import chain_start
 from appliance.recording.errors import ManifestInvalid
+from appliance.recording.frames import Outcome  # noqa: TC001 - the codec reads the annotation
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from appliance.recording.frames import End, Outcome
+    from appliance.recording.frames import End
 
 T = TypeVar("T")
 CONTEXT = b"sallyport recording manifest v1\n"

@@ -31,7 +31,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Short:
-    """The file ends at `size` instead of `expected`; whole blocks end at `good`. All in bytes."""
+    """The file ends at `size` instead of `expected`; up to `good` it is as signed. All in bytes."""
 
     size: int
     expected: int
@@ -78,12 +78,12 @@ def _compare(recording: Recording, size: int, manifest: Manifest) -> Verdict:
                 if (point.end, point.digest) != (tally.size, tally.head.hex()):
                     return Changed(after=good, before=max(point.end, tally.size))
                 good = point.end
-    except TornBlock as error:
-        if size >= manifest.size:
-            return Changed(after=error.offset, before=size)
-        return Short(size=size, expected=manifest.size, good=error.offset)
-    except ChangedBlock as error:
-        return Changed(after=error.offset, before=size)
+    except TornBlock:
+        if size < manifest.size:
+            return Short(size=size, expected=manifest.size, good=good)
+        return Changed(after=good, before=size)
+    except ChangedBlock:
+        return Changed(after=good, before=size)
     return _whole(tally, size, manifest, str(recording.session_id))
 
 
