@@ -1,0 +1,54 @@
+"""What commands print: tables for people, JSON and YAML for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+from ruamel.yaml import YAML
+from tabulate import tabulate
+
+from appliance.domain import codec
+
+FORMAT_KEY = "sallyport.format"
+FORMATS = ("text", "json", "yaml")
+Columns = Sequence[tuple[str, Callable[[Any], object]]]
+
+
+def show(value: object, text: Callable[[], str]) -> None:
+    """Print a value in the format that was asked for; `text` makes the form for people."""
+    chosen = click.get_current_context().meta.get(FORMAT_KEY, FORMATS[0])
+    if chosen == "text":
+        click.echo(text())
+    elif chosen == "json":
+        click.echo(json.dumps(codec.encode(value), indent=2, ensure_ascii=True))
+    else:
+        click.echo(_yaml(codec.encode(value)), nl=False)
+
+
+def table(rows: Iterable[Any], columns: Columns, *, empty: str) -> str:
+    """Return rows as a table; every cell is escaped, whatever somebody named their node."""
+    cells = [[plain(column(row)) for _, column in columns] for row in rows]
+    return tabulate(cells, headers=[name for name, _ in columns], disable_numparse=True) if cells else empty
+
+
+def plain(value: object) -> str:
+    """Return a text that can't do anything to a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def labels(pairs: dict[str, str]) -> str:
+    """Return labels as `env=dev,os=debian`."""
+    return ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
+
+
+def _yaml(value: object) -> str:
+    stream = io.StringIO()
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.dump(value, stream)
+    return stream.getvalue()
