@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class VirtualKey:
     """A key that can be plugged somewhere.
 
-    `entropy(n)` returns n random bytes, `clock()` seconds that never go back. RSA keys and ECDSA nonces come
+    `entropy(n)` returns n random bytes, `clock()` seconds that never go back; `person_takes` overrides how
+    long the model's person takes to touch it. RSA keys and ECDSA nonces come
     from the cryptography library's own generator; all else is a function of `entropy`.
     """
 
@@ -41,6 +42,7 @@ class VirtualKey:
     entropy: Callable[[int], bytes]
     clock: Callable[[], float]
     faults: FaultPlan = field(default_factory=FaultPlan)
+    person_takes: float | None = None
     state: KeyState = field(init=False)
     plugged_at: float = field(init=False)
     power_cycles: int = field(init=False, default=0)
@@ -92,7 +94,8 @@ class VirtualKey:
         if self._strikes(RefuseTouch):
             return Touch.REFUSED
         nobody = self._strikes(NobodyTouches)
-        seconds = self.profile.touch_timeout if nobody else self.profile.touch_seconds
+        takes = self.profile.touch_seconds if self.person_takes is None else self.person_takes
+        seconds = self.profile.touch_timeout if nobody else takes
         went_on = (yield AwaitTouch(seconds=seconds)) if seconds else True
         if not went_on:
             return Touch.CANCELLED

@@ -45,10 +45,10 @@ class FeatureReports:
 
     def write(self, report: bytes) -> None:
         """Take one report (8 bytes); the last of a frame starts its command."""
-        mark = report[CHUNK]
-        if mark in RESET or len(report) != REPORT:
+        if len(report) != REPORT or report[CHUNK] in RESET:
             self._idle()
             return
+        mark = report[CHUNK]
         sequence = mark & SEQUENCE
         if not mark & WRITE or sequence > LAST:
             return
