@@ -93,6 +93,8 @@ PRESET_DOCUMENTS: Mapping[str, Document] = {
                 {"resources": ["cert_authority"], "verbs": [*WRITE, "rotate"]},
                 {"resources": ["event", "session"], "verbs": READ},
             ],
+            # The other administrators agree to actions under dual control (X7); never to one's own.
+            "review_requests": {"roles": ["action:*"]},
         },
         {"max_session_ttl": "12h"},
     ),

@@ -48,7 +48,7 @@ def test_a_destination_matches_names_by_name_and_addresses_by_address(entry, hos
         "",
         ".",
         "a b",
-        "ａ.corp",
+        "\uff41.corp",
         "fe80::1%eth0x",
         "[::1",
         "a/b",
@@ -61,7 +61,19 @@ def test_a_host_that_readers_disagree_about_matches_nothing(host):
 
 @pytest.mark.parametrize(
     "entry",
-    ["", "host", ":22", "host:", "host:0", "host:65536", "host:9-1", "host:ssh", "a:b:22", "host:1-", "h:١"],
+    [
+        "",
+        "host",
+        ":22",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:9-1",
+        "host:ssh",
+        "a:b:22",
+        "host:1-",
+        "h:\u0661",
+    ],
 )
 def test_a_broken_entry_is_an_error(entry):
     with pytest.raises(Invalid):
