@@ -22,7 +22,7 @@ from appliance.audit.chain import GENESIS, ChainVerifier, Head, Place, leaf_hash
 from appliance.audit.errors import AuditError, ChainBroken, NoteInvalid, Shortened
 from appliance.audit.files import Line, Position, read_lines
 from appliance.audit.merkle import HASH_SIZE
-from appliance.audit.note import NoteKey, NoteSigner, open_note, sign_note
+from appliance.audit.note import NoteKey, NoteSigner, open_note
 from appliance.audit.tree import HashTree
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ class Checkpointer:
         self._hashes = tree
         self._tree = HashTree(tree, size=self._last.size)
         self._position: Position | None = None
+        self.failure: Exception | None = None
+        """Why `run` could not sign the last time; None if it could."""
 
     @property
     def last(self) -> Checkpoint:
@@ -179,8 +181,10 @@ class Checkpointer:
             stopping = stop.wait(interval)
             try:
                 self.advance()
-            except (AuditError, OSError):
+                self.failure = None
+            except Exception as error:  # the border of this thread: it has to live on
                 log.exception("no checkpoint of the audit log could be signed")
+                self.failure = error
             if stopping:
                 return
 
@@ -223,7 +227,9 @@ class Checkpointer:
 
     def _sign(self) -> Checkpoint:
         checkpoint = Checkpoint(origin=self._key.name, size=self._tree.size, root=self._tree.root())
-        note = sign_note(checkpoint.text, self._key, self._signer)
+        note = self._signer.sign_note(checkpoint.text)
+        if open_note(note, [self._key]) != checkpoint.text:
+            raise NoteInvalid("the signer has signed another text")
         self._tree.sync()
         line = json.dumps({"note": note, "size": checkpoint.size}, sort_keys=True).encode()
         _append_line(self._folder / FILE, line)

@@ -1,7 +1,8 @@
-"""Signed notes: text, a blank line, signatures (C2SP signed-note), Ed25519 only. Pure.
+"""Signed notes: text, a blank line, signatures (C2SP signed-note). Pure.
 
 A note can be checked by anybody's tool: `— name base64(key id || signature)`. The verifier key is
-written `name+key id+base64(0x01 || public key)`, as Go's sumdb tools take it.
+written `name+key id+base64(type || public key)`, as Go's sumdb tools take it. Ed25519 is the rule;
+ECDSA on P-256 is for tokens that have no Edwards curve.
 """
 
 from __future__ import annotations
@@ -10,54 +11,73 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from appliance.audit.errors import NoteInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ED25519 = b"\x01"
-KEY_SIZE = 32
-SIGNATURE_SIZE = 64
 ID_SIZE = 4
 MAX_NOTE = 64 * 1024
 MAX_SIGNATURES = 64
 DASH = "\u2014"
 
 
+class NoteAlgorithm(IntEnum):
+    """The type byte of a key (C2SP signed-note, signature types)."""
+
+    ED25519 = 1
+    ECDSA = 2
+
+
 class NoteSigner(Protocol):
     """Holds the audit key; in the product this asks the signer process."""
 
-    def sign(self, text: bytes) -> bytes:
-        """Return the 64 byte Ed25519 signature (RFC 8032) over the text of a note."""
+    def sign_note(self, text: str) -> str:
+        """Return the signed note over the text, which ends in a line feed."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoteKey:
-    """A public key with its name, e.g. `bastion.example.com/audit`."""
+    """A public key with its name, e.g. `bastion.example.com/audit`.
+
+    `public` is the 32 byte key of RFC 8032 for Ed25519, a DER SubjectPublicKeyInfo for ECDSA.
+    """
 
     name: str
     public: bytes
+    algorithm: NoteAlgorithm = NoteAlgorithm.ED25519
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable() or "+" in self.name or len(self.name.split()) != 1:
             raise NoteInvalid(f"a key name has neither spaces nor a plus: {self.name[:80]!r}")
-        if len(self.public) != KEY_SIZE:
-            raise NoteInvalid(f"an Ed25519 public key has {KEY_SIZE} bytes, not {len(self.public)}")
+        self._load()
 
     @property
     def id(self) -> bytes:
-        """The first four bytes of the hash over name, type and key."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:ID_SIZE]
+        """The four bytes that stand for the key in a signature line."""
+        match self.algorithm:
+            case NoteAlgorithm.ED25519:
+                hashed = self.name.encode() + b"\n" + bytes([self.algorithm]) + self.public
+            case NoteAlgorithm.ECDSA:
+                hashed = self.public
+            case _:
+                assert_never(self.algorithm)
+        return hashlib.sha256(hashed).digest()[:ID_SIZE]
 
     @property
     def text(self) -> str:
         """The verifier key in its usual form."""
-        return f"{self.name}+{self.id.hex()}+{base64.b64encode(ED25519 + self.public).decode()}"
+        material = base64.b64encode(bytes([self.algorithm]) + self.public).decode()
+        return f"{self.name}+{self.id.hex()}+{material}"
 
     @classmethod
     def parse(cls, text: str) -> NoteKey:
@@ -65,28 +85,50 @@ class NoteKey:
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         material = _decode(encoded, "a verifier key")
-        if material[:1] != ED25519:
-            raise NoteInvalid("the verifier key is not an Ed25519 key")
-        key = cls(name, material[1:])
+        if material[:1] not in {bytes([algorithm]) for algorithm in NoteAlgorithm}:
+            raise NoteInvalid("the verifier key is neither an Ed25519 nor an ECDSA key")
+        key = cls(name, material[1:], NoteAlgorithm(material[0]))
         if key.id.hex() != key_id:
             raise NoteInvalid("the id of the verifier key does not belong to it")
         return key
 
     def verifies(self, text: bytes, signature: bytes) -> bool:
         """Return whether the signature over the text is this key's."""
+        key = self._load()
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
-        except (InvalidSignature, ValueError):
+            if isinstance(key, Ed25519PublicKey):
+                key.verify(signature, text)
+            else:
+                key.verify(signature, text, ECDSA(SHA256()))
+        except InvalidSignature:
             return False
         return True
 
+    def _load(self) -> Ed25519PublicKey | EllipticCurvePublicKey:
+        try:
+            match self.algorithm:
+                case NoteAlgorithm.ED25519:
+                    return Ed25519PublicKey.from_public_bytes(self.public)
+                case NoteAlgorithm.ECDSA:
+                    return _p256(self.public)
+                case _:
+                    assert_never(self.algorithm)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise NoteInvalid(f"the public key of {self.name} can't be read") from error
 
-def sign_note(text: str, key: NoteKey, signer: NoteSigner) -> str:
-    """Return the signed note; raises `NoteInvalid` if what the signer gave is not a signature by `key`."""
+
+def _p256(spki: bytes) -> EllipticCurvePublicKey:
+    key = load_der_public_key(spki)
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise NoteInvalid("an ECDSA key of a note is on the curve P-256")
+    return key
+
+
+def signed_note(text: str, key: NoteKey, signature: bytes) -> str:
+    """Return the note of a text and its signature: 64 bytes for Ed25519, DER for ECDSA."""
     _check_text(text)
-    signature = signer.sign(text.encode())
     if not key.verifies(text.encode(), signature):
-        raise NoteInvalid(f"the signer did not return a signature by {key.name}")
+        raise NoteInvalid(f"this is not a signature by {key.name}")
     return f"{text}\n{DASH} {key.name} {base64.b64encode(key.id + signature).decode()}\n"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from appliance.audit.chain import NOWHERE, ChainVerifier, Fault, FaultKind, Place, leaf_hash
 from appliance.audit.checkpoint import FILE, Checkpoint, open_checkpoint
 from appliance.audit.errors import AuditError
-from appliance.audit.files import day_files, read_lines
+from appliance.audit.files import day_files, lines_of, read_lines
 from appliance.audit.merkle import Frontier
 from appliance.audit.note import NoteKey
 
@@ -112,10 +113,17 @@ def _compare(signed: Signed, tree: Frontier, place: Place, report: Report) -> No
 def _torn(folder: Path) -> Iterator[Fault]:
     """Tell of bytes after the last line of a file."""
     for path in day_files(folder):
-        data = path.read_bytes()[-1:]
-        if data not in (b"", b"\n"):
-            place = Place(file=path.name, line=path.read_bytes().count(b"\n") + 1)
+        if not _ends_a_line(path):
+            place = Place(file=path.name, line=sum(1 for _ in lines_of(path)) + 1)
             yield Fault(kind=FaultKind.UNREADABLE, place=place, detail="this line has no end")
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def _beyond(waiting: Sequence[Signed], size: int, last: Place) -> Iterator[Fault]:

@@ -131,6 +131,16 @@ class Watch(ABC):
     def close(self) -> None:
         """End the watch: a thread waiting in `poll` returns with nothing."""
 
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether the watch has been ended."""
+
+    def __iter__(self) -> Iterator[Change]:
+        """Yield changes until another thread closes the watch; raises as `poll` does."""
+        while not self.closed:
+            yield from self.poll(60.0)
+
     def __enter__(self) -> Self:
         return self
 

@@ -78,6 +78,11 @@ class PullWatch(Watch):
         self.revision = found.upto
         return found.changes
 
+    @property
+    def closed(self) -> bool:
+        """Whether the watch has been ended."""
+        return self._closed
+
     def close(self) -> None:
         """End the watch."""
         self._closed = True

@@ -384,6 +384,25 @@ def test_closing_a_watch_frees_the_thread_that_waits_in_it(backend):
         assert waiting.result(10) == ()
 
 
+def test_a_watch_can_be_iterated_until_it_is_closed(backend):
+    watch, seen, enough = backend.watch("a/"), [], threading.Event()
+
+    def read():
+        for change in watch:
+            seen.append(change.key)
+            if len(seen) == 3:
+                enough.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(3):
+        backend.put(f"a/{i}", b"")
+    assert enough.wait(10)
+    watch.close()
+    reader.join(10)
+    assert seen == ["a/0", "a/1", "a/2"]
+
+
 def test_a_key_that_changed_often_ends_in_its_last_state(backend):
     with backend.watch("") as watch:
         for i in range(10):

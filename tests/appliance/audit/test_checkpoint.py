@@ -13,12 +13,23 @@ from appliance.audit.chain import Head, leaf_hash, seal
 from appliance.audit.checkpoint import FILE, Checkpoint, Checkpointer, open_checkpoint
 from appliance.audit.errors import ChainBroken, NoteInvalid, Shortened, SinkUnavailable
 from appliance.audit.files import day_files, read_lines
-from appliance.audit.note import NoteKey, open_note
+from appliance.audit.note import NoteKey, open_note, signed_note
+from appliance.audit.sinks import FileSink
 from appliance.audit.verify import main, verify
 
 PROJECT = Path(__file__).parents[3]
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEY = NoteKey("bastion.example.com/audit", PRIVATE.public_key().public_bytes_raw())
+
+
+class LocalSigner:
+    """Signs in this process, as the signer process does in the product."""
+
+    def sign_note(self, text):
+        return signed_note(text, KEY, PRIVATE.sign(text.encode()))
+
+
+SIGNER = LocalSigner()
 
 
 class Kept:
@@ -40,7 +51,7 @@ def checkpointer(folder, tmp_path, log):
 
 
 def renewed(folder, tmp_path, log, **options):
-    return Checkpointer(folder, tree=tmp_path / "tree", key=KEY, signer=PRIVATE, durable=log.head, **options)
+    return Checkpointer(folder, tree=tmp_path / "tree", key=KEY, signer=SIGNER, durable=log.head, **options)
 
 
 def fill(log, count):
@@ -176,7 +187,7 @@ def test_events_that_are_not_durable_are_not_signed(log, folder, tmp_path):
     fill(log, 8)
     first_five = list(read_lines(folder))[:5]
     head = Head(5, leaf_hash(first_five[-1].data).hex())
-    checkpointer = Checkpointer(folder, tree=tmp_path / "t", key=KEY, signer=PRIVATE, durable=lambda: head)
+    checkpointer = Checkpointer(folder, tree=tmp_path / "t", key=KEY, signer=SIGNER, durable=lambda: head)
     assert checkpointer.advance().size == 5
 
 
@@ -207,8 +218,52 @@ def test_a_last_checkpoint_with_a_wrong_signature_stops_signing(log, checkpointe
     checkpointer.advance()
     other = NoteKey(KEY.name, Ed25519PrivateKey.generate().public_key().public_bytes_raw())
     with pytest.raises(NoteInvalid):
-        Checkpointer(folder, tree=tmp_path / "t", key=other, signer=PRIVATE, durable=log.head)
-    Checkpointer(folder, tree=tmp_path / "t", key=other, signer=PRIVATE, durable=log.head, former_keys=[KEY])
+        Checkpointer(folder, tree=tmp_path / "t", key=other, signer=SIGNER, durable=log.head)
+    Checkpointer(folder, tree=tmp_path / "t", key=other, signer=SIGNER, durable=log.head, former_keys=[KEY])
+
+
+def test_a_signer_that_signs_something_else_is_found_before_anything_is_kept(log, folder, tmp_path):
+    class Wrong:
+        def sign_note(self, text):
+            return SIGNER.sign_note(text.replace("\n2\n", "\n9\n"))
+
+    fill(log, 2)
+    with pytest.raises(NoteInvalid, match="another text"):
+        Checkpointer(folder, tree=tmp_path / "t", key=KEY, signer=Wrong(), durable=log.head).advance()
+    assert not (folder / FILE).exists()
+
+
+def test_a_signer_that_is_away_is_asked_again(log, folder, tmp_path):
+    class Away:
+        def __init__(self):
+            self.asked = 0
+
+        def sign_note(self, text):
+            self.asked += 1
+            if self.asked == 1:
+                raise RuntimeError("the token is unplugged")
+            return SIGNER.sign_note(text)
+
+    signer, stop = Away(), threading.Event()
+    checkpointer = Checkpointer(folder, tree=tmp_path / "t", key=KEY, signer=signer, durable=log.head)
+    fill(log, 3)
+    thread = threading.Thread(target=checkpointer.run, args=(stop,), kwargs={"interval": 0.01})
+    thread.start()
+    for _ in range(500):
+        if checkpointer.last.size == 3:
+            break
+        stop.wait(0.01)
+    stop.set()
+    thread.join(10)
+    assert (checkpointer.last.size, checkpointer.failure) == (3, None)
+    assert signer.asked == 2
+
+
+def test_a_file_on_another_disk_is_an_anchor(log, folder, tmp_path):
+    checkpointer = renewed(folder, tmp_path, log, anchors=[FileSink(tmp_path / "anchor")])
+    fill(log, 2)
+    checkpointer.advance()
+    assert verify(folder, [KEY], [tmp_path / "anchor"]).checkpoints == 2
 
 
 def test_a_running_checkpointer_signs_once_more_when_it_is_stopped(log, checkpointer):
