@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
-from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -24,7 +24,13 @@ def chromium(profile: Path, *, trusted_spki: str = "", dark: bool = False) -> It
     """
     options = Options()
     options.binary_location = str(CHROMIUM)
-    switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    switches = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+    ]
     switches += [f"--user-data-dir={profile}", "--lang=en-GB"]
     switches += [f"--ignore-certificate-errors-spki-list={trusted_spki}"] * bool(trusted_spki)
     switches += ["--blink-settings=preferredColorScheme=0"] * dark
@@ -75,7 +81,7 @@ class Browser:
         self.driver.find_element(By.XPATH, path).click()
 
     def wait_for_heading(self, text: str) -> None:
-        """Wait until the page with this heading is there; tells what is there instead when it does not come."""
+        """Wait for the page with this heading; tells what is there instead when it does not come."""
         try:
             # a page that is being left answers with errors of all kinds
             wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=(WebDriverException,))

@@ -110,17 +110,25 @@ class MemoryAuth(Transport):
         factors = tuple(kind for kind, there in (("totp", totp),) if there)
         self.accounts[name] = Account(
             view=people.UserView(
-                name=name, logins=logins or (name,), roles=roles, active=active, factors=factors,
-                created_at=self.now, created_by="console:0",
+                name=name,
+                logins=logins or (name,),
+                roles=roles,
+                active=active,
+                factors=factors,
+                created_at=self.now,
+                created_by="console:0",
             ),
-            password=password, totp=totp,
-        )  # fmt: skip
+            password=password,
+            totp=totp,
+        )
 
     def link(self, user, *, kind="sign_up", ttl=3600):
         token = secrets.token_urlsafe(33)
         self.links[token] = Link(user=user, kind=kind, expires_at=self.now + timedelta(seconds=ttl))
         return people.InviteLink(
-            user=user, url=f"https://{self.address}/web/invite/{token}", expires_at=self.links[token].expires_at
+            user=user,
+            url=f"https://{self.address}/web/invite/{token}",
+            expires_at=self.links[token].expires_at,
         )
 
     def session(self, user):
@@ -132,11 +140,16 @@ class MemoryAuth(Transport):
 
     def cluster_ping(self, _who, _request):
         return people.ClusterInfo(
-            server_version="0.1.0", cluster="main", second_factors=self.factors,
-            rp_id=self.address.partition(":")[0], web_address=self.address, ssh_address="localhost:3023",
-            api_address="localhost:3025", tls_authority=self.authority,
-            host_authority="@cert-authority *.main ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFakeFakeFakeFake\n",
-        )  # fmt: skip
+            server_version="0.1.0",
+            cluster="main",
+            second_factors=self.factors,
+            rp_id=self.address.partition(":")[0],
+            web_address=self.address,
+            ssh_address="localhost:3023",
+            api_address="localhost:3025",
+            tls_authority=self.authority,
+            host_authority="@cert-authority *.main ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA\n",
+        )
 
     def invites_show(self, _who, request):
         link = self._open(request.token)
@@ -223,14 +236,22 @@ class MemoryAuth(Transport):
                 if account and code in account.recovery:
                     account.recovery.discard(code)
                     return Factor.RECOVERY_CODE
-                if not account or not account.totp or not pyotp.TOTP(account.totp).verify(code, valid_window=1):
+                if (
+                    not account
+                    or not account.totp
+                    or not pyotp.TOTP(account.totp).verify(code, valid_window=1)
+                ):
                     raise Denied("code", message=WRONG)
                 return Factor.TOTP
             case people.WebauthnProof(response=response):
                 return self._judge_key(attempt, response)
 
     def _judge_key(self, attempt, response):
-        everyone = {cred.credential_id: (user, cred) for user, one in self.accounts.items() for cred in one.credentials}
+        everyone = {
+            cred.credential_id: (user, cred)
+            for user, one in self.accounts.items()
+            for cred in one.credentials
+        }
         mine = [cred for user, cred in everyone.values() if user == (attempt.user or user)]
         try:
             done = self.rp.authenticate_complete(attempt.state, mine, response)
@@ -262,7 +283,11 @@ class MemoryAuth(Transport):
 
     def me_show(self, who, _request):
         view = self.accounts[who].view
-        may = tuple(name for name, one in OPERATIONS.items() if Caller.PERSON in one.callers and (not one.rule or self._is_admin(who)))
+        may = tuple(
+            name
+            for name, one in OPERATIONS.items()
+            if Caller.PERSON in one.callers and (not one.rule or self._is_admin(who))
+        )
         return people.Whoami(
             user=who, logins=view.logins, roles=view.roles, factors=view.factors, cluster="main", may=may
         )
@@ -270,12 +295,19 @@ class MemoryAuth(Transport):
     def browser_logins_create(self, _who, request):
         id_, secret = secrets.token_hex(16), secrets.token_hex(24)
         view = people.BrowserLoginView(
-            id=id_, code="KX7QP2", source=request.source, ttl_seconds=request.ttl_seconds or 82800,
+            id=id_,
+            code="KX7QP2",
+            source=request.source,
+            ttl_seconds=request.ttl_seconds or 82800,
             expires_at=self.now + timedelta(minutes=3),
-        )  # fmt: skip
+        )
         self.browser_logins[id_] = [view, None]
         return people.BrowserLoginCreated(
-            id=id_, url=f"https://{self.address}/web/cli/{id_}", code=view.code, secret=secret, expires_at=view.expires_at
+            id=id_,
+            url=f"https://{self.address}/web/cli/{id_}",
+            code=view.code,
+            secret=secret,
+            expires_at=view.expires_at,
         )
 
     def browser_logins_show(self, _who, request):
@@ -330,13 +362,18 @@ class MemoryAuth(Transport):
         if not request.host_key.startswith("ssh-"):
             raise Invalid("host key: expected one line as in ssh_host_ed25519_key.pub")
         self.nodes[request.name] = nodes.NodeView(
-            id=secrets.token_hex(8), name=request.name, address=request.address, kind="openssh", labels=request.labels
+            id=secrets.token_hex(8),
+            name=request.name,
+            address=request.address,
+            kind="openssh",
+            labels=request.labels,
         )
         return nodes.NodeAdded(
-            name=request.name, trusted_user_ca_keys="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA openssh\n",
+            name=request.name,
+            trusted_user_ca_keys="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA openssh\n",
             host_certificate="ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5 web1\n",
             expires_at=self.now + timedelta(days=365),
-        )  # fmt: skip
+        )
 
     def nodes_delete(self, _who, request):
         if self.nodes.pop(request.name, None) is None:

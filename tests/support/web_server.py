@@ -36,9 +36,12 @@ def running(folder: Path, api: Api, *, port: int, limits: WebLimits | None = Non
     """Serve the pages at https://localhost:<port> until the block ends."""
     tls = make(folder)
     config = WebConfig(
-        listen=("127.0.0.1", port), address=f"localhost:{port}", certificate=tls.certificate, key=tls.key,
+        listen=("127.0.0.1", port),
+        address=f"localhost:{port}",
+        certificate=tls.certificate,
+        key=tls.key,
         limits=limits or WebLimits(calls_per_second=100, calls_burst=1000),
-    )  # fmt: skip
+    )
     server = serve(create_app(config, api), config)
     thread = threading.Thread(target=server.serve)
     thread.start()

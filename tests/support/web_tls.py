@@ -34,20 +34,27 @@ def make(folder: Path) -> ServerTls:
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Sallyport test authority")])
     ca = (
         x509.CertificateBuilder()
-        .subject_name(ca_name).issuer_name(ca_name).public_key(ca_key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + 30 * DAY)
+        .subject_name(ca_name)
+        .issuer_name(ca_name)
+        .public_key(ca_key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + 30 * DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(ca_key, hashes.SHA256())
-    )  # fmt: skip
+    )
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     leaf = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])).issuer_name(ca_name)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY).not_valid_after(now + 30 * DAY)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))
+        .issuer_name(ca_name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + 30 * DAY)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(ca_key, hashes.SHA256())
-    )  # fmt: skip
+    )
     spki = key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -58,7 +65,9 @@ def make(folder: Path) -> ServerTls:
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return ServerTls(
-        certificate=folder / "web.crt", key=folder / "web.key", authority=folder / "ca.pem",
+        certificate=folder / "web.crt",
+        key=folder / "web.key",
+        authority=folder / "ca.pem",
         authority_der=ca.public_bytes(serialization.Encoding.DER),
         spki=base64.b64encode(hashlib.sha256(spki).digest()).decode(),
-    )  # fmt: skip
+    )
