@@ -4,6 +4,7 @@
     totp.py                RFC 6238, time-based: one step of skew either way
     yubico_otp.py          the 44 characters a YubiKey types, checked offline with the key's own AES secret
     yubico_validation.py   the same 44 characters, checked by a validation server whose answers are signed
+    modhex.py              the alphabet of keys that type
     challenge_response.py  HMAC-SHA1 by a YubiKey slot, through python-yubico
     secrets.py             what HOTP and TOTP share: the secret, the number of digits, reading typed codes
 
