@@ -9,16 +9,21 @@
     blocks      frames packed, framed and chained; the seam for encryption at rest (sans-IO)
     events      files moved, ports forwarded, people joining: typed JSON
     writer      `Recorder`, what the proxy feeds; never blocks the loop
+    scribe      what loop and lane share: queue, failure, gap, end
+    feed        the open batch and the queue of full ones
     lane        the writer threads, shared by all recordings of a process
     journal     the writing side of one recording: block after block to its sink
     sinks       where blocks go: a spool folder
+    ticks       the two clocks, handed in
     echo        nothing typed while the terminal does not echo is kept (sans-IO)
     reader      frames with their times, seeking
     recovery    after a crash: the valid prefix, ended as lost
-    manifest    what a whole recording is, signed; verification that names the difference
+    manifest    what a whole recording is, signed
+    verify      a file compared with its manifest; the answer names the difference
     store       recordings received by offset, idempotently; finished by a manifest
     asciicast   export to asciicast v2
-    html        a single-file player that works offline
+    html        a single-file player that works offline (`player/` is asciinema-player, vendored)
+    control     terminal output told apart: text, controls, sequences, strings (sans-IO)
     screen      the allow-list of control sequences that may reach a terminal (sans-IO)
     replay      `sally play`: steps of text with their delays
     errors      the family of errors, as a tree

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from appliance.recording.blocks import BlockTransform, Zstd
+from appliance.recording.errors import RecorderFailed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -80,7 +81,7 @@ class Lane:
             self._wake.notify()
 
     def submit(self, job: Callable[[BlockTransform], T]) -> Future[T]:
-        """Run a job on the thread; its result or error is in the future."""
+        """Run a job on the thread; its result or error is in the future. After `stop`, `RecorderFailed`."""
         future: Future[T] = Future()
 
         def run(transform: BlockTransform) -> None:
@@ -90,12 +91,17 @@ class Lane:
                 future.set_exception(error)
 
         with self._wake:
+            if self._stopping:
+                raise RecorderFailed("the recorder's threads have been stopped")
             self._jobs.append(run)
             self._wake.notify()
         return future
 
     def stop(self) -> None:
-        """Do all jobs and turns that are due, then end the thread."""
+        """Do all jobs, give every recording that waits a last turn, then end the thread.
+
+        Recordings are closed before; what one that is not still holds in memory is lost as in a crash.
+        """
         with self._wake:
             self._stopping = True
             self._wake.notify()

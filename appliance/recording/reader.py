@@ -121,14 +121,19 @@ class Recording:
         digest = check_block(data, header, previous=previous, sequence=sequence, offset=offset)
         return Block(header=header, offset=offset, data=data, digest=digest)
 
-    def frames(self, since_us: int = 0) -> Iterator[Timed]:
+    def frames(self, since_us: int = 0, *, live: bool = False) -> Iterator[Timed]:
         """Yield the frames from `since_us` on, with their times; raises as `blocks`.
 
-        What is before that moment is not unpacked, only skipped over.
+        What is before that moment is not unpacked, only skipped over. `live` is for a recording that
+        still grows: there a block that is not whole yet is the end, and no error.
         """
         blocks = self.blocks() if since_us <= 0 else self._blocks_from(*self._place_of(since_us))
-        for block in blocks:
-            yield from (timed for timed in self.unpack(block) if timed.at_us >= since_us)
+        try:
+            for block in blocks:
+                yield from (timed for timed in self.unpack(block) if timed.at_us >= since_us)
+        except TornBlock:
+            if not live:
+                raise
 
     def unpack(self, block: Block) -> Iterator[Timed]:
         """Yield the frames of one block."""

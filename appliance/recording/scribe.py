@@ -156,6 +156,9 @@ class Scribe:
         """A turn raised what it must not: the recording fails, the lane goes on with the others."""
         with self.lock:
             self.fail(RecorderFailed(f"the recorder broke: {type(error).__name__}"))
+            self._attended = False
+            if not self._strict and not self.closed:
+                self.ask_for_turns()
 
     def _write_due(self, transform: BlockTransform) -> None:
         with self.lock:

@@ -84,17 +84,17 @@ def _compare(recording: Recording, size: int, manifest: Manifest) -> Verdict:
         return Changed(after=good, before=size)
     except ChangedBlock:
         return Changed(after=good, before=size)
-    return _whole(tally, size, manifest, str(recording.session_id))
+    return _whole(tally, size, good, manifest, str(recording.session_id))
 
 
 def _last(manifest: Manifest) -> Checkpoint:
     return Checkpoint(blocks=manifest.blocks, end=manifest.size, digest=manifest.head)
 
 
-def _whole(tally: Tally, size: int, manifest: Manifest, session_id: str) -> Verdict:
+def _whole(tally: Tally, size: int, good: int, manifest: Manifest, session_id: str) -> Verdict:
     """Judge a file whose blocks are all well: whether it ends where it has to, and is that session's."""
     if tally.size < manifest.size:
-        return Short(size=size, expected=manifest.size, good=tally.size)
+        return Short(size=size, expected=manifest.size, good=good)
     if tally.size > manifest.size:
         return Changed(after=manifest.size, before=size)
     if session_id != manifest.session_id or tally.head.hex() != manifest.head:

@@ -70,6 +70,7 @@ class Recorder:
         self._lanes, self._lane = lanes, lanes.take()
         self._on_failure, self._on_drained = on_failure, on_drained
         self._guards = {0: EchoGuard(facts.columns)} if guard_echo else {}
+        self._columns = facts.columns
         self._waiters: list[asyncio.Future[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scribe = Scribe(
@@ -134,13 +135,14 @@ class Recorder:
             if not self._guards:
                 scribe.append(Kind.INPUT, data, varint(participant))
                 return
-            guard = self._guards.setdefault(participant, EchoGuard(self.facts.columns))
+            guard = self._guards.setdefault(participant, EchoGuard(self._columns))
             self._append_pieces(guard.typed(bytes(data), scribe.feed.now_us()), participant)
             scribe.ask_for_turns()
 
     def resize(self, columns: int, rows: int) -> None:
         """Record a new size of the terminal in character cells; raises as `output`."""
         with self._scribe.lock:
+            self._columns = columns
             for guard in self._guards.values():
                 guard.resized(columns)
             self._scribe.append(*split(Resize(columns, rows)))

@@ -42,7 +42,7 @@ from appliance.recording.frames import (
 )
 from appliance.recording.reader import Timed
 from appliance.recording.replay import Speed, steps
-from tests.appliance.recording.conftest import facts
+from tests.appliance.recording.studio import facts
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND

@@ -167,6 +167,38 @@ def test_redrawing_the_line_with_colours_counts_as_echo():
     assert terminal.kept == b"make\r"
 
 
+@pytest.mark.parametrize(
+    "move",
+    [
+        "\x1b[12;40H",
+        "\x1b[12;40f",
+        "\x1b[5A\x1b[3C",
+        "\x1b[2B\x1b[2D",
+        "\x1b[30G",
+        "\t",
+        "\x1b[H",
+        "\x1b]0;t\x07\x1b7",
+    ],
+)
+def test_a_form_anywhere_on_the_screen_echoes_where_its_cursor_is(move):
+    terminal = Terminal()
+    terminal.print(f"name: {move}")
+    terminal.type("joe\r")
+    assert terminal.kept == b"joe\r"
+    terminal.print(f"{move}\x1b[1;1Hstatus line: hunter{move}")
+    terminal.type("hunter\r", echo=silent)
+    terminal.wait()
+    assert terminal.hidden == 7
+
+
+def test_a_narrower_terminal_wraps_earlier():
+    terminal = Terminal(columns=80)
+    terminal.guard.resized(12)
+    terminal.print("prompt> ")
+    terminal.type("echo wraps\r")
+    assert terminal.kept == b"echo wraps\r"
+
+
 def test_arrow_keys_need_no_echo():
     terminal = Terminal()
     terminal.print("$ ")

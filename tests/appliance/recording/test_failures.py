@@ -16,6 +16,7 @@ from appliance.recording.errors import RecorderFailed
 from appliance.recording.frames import Gap, Outcome, Output
 from appliance.recording.reader import Recording
 from appliance.recording.recovery import recover
+from appliance.recording.sinks import write_at
 
 ROOT = Path(__file__).parents[3]
 
@@ -125,11 +126,30 @@ def test_open_fails_where_nothing_can_be_written(studio, run, tmp_path):
     assert [lane.recordings for lane in studio.lanes._lanes] == [0, 0]
 
 
+def test_a_block_that_was_written_in_part_is_cut_off_again(tmp_path, monkeypatch):
+    path, written = tmp_path / "a", []
+
+    def short(fd, data, offset, pwrite=os.pwrite):
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(pwrite(fd, data[:3], offset))
+        return 3
+
+    path.write_bytes(b"good")
+    fd = os.open(path, os.O_RDWR)
+    monkeypatch.setattr(os, "pwrite", short)
+    with pytest.raises(OSError, match="No space"):
+        write_at(fd, 4, b"torn block")
+    monkeypatch.undo()
+    os.close(fd)
+    assert path.read_bytes() == b"good"
+
+
 FILL = """
 import asyncio, resource, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.appliance.recording.conftest import Studio
+from tests.appliance.recording.studio import Studio
 from appliance.recording.errors import RecorderFailed
 from appliance.recording.lane import Lanes
 import random
@@ -196,7 +216,7 @@ CHILD = """
 import asyncio, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.appliance.recording.conftest import Studio
+from tests.appliance.recording.studio import Studio
 from appliance.recording.lane import Lanes
 
 async def main():

@@ -18,7 +18,7 @@ from appliance.recording.asciicast import CastOptions, export
 from appliance.recording.events import FileMoved, FileVerb
 from appliance.recording.frames import End, Happened, Outcome, Output
 from appliance.recording.html import page
-from tests.appliance.recording.conftest import facts
+from tests.appliance.recording.studio import facts
 from tests.appliance.recording.test_asciicast_and_replay import timed
 
 PLAYER = Path(html.__file__).parent / "player"

@@ -342,3 +342,16 @@ def test_a_store_folder_that_others_can_read_is_refused(tmp_path):
     (tmp_path / "r").mkdir(mode=0o750)
     with pytest.raises(RecorderFailed):
         RecordingStore(tmp_path / "r")
+
+
+def test_verification_names_a_file_that_is_no_recording_any_more(store, sample, key):
+    path = stored(store, sample, key)
+    path.write_bytes(b"x" * len(sample[1]))
+    assert store.verify(sample[0], key) == Changed(after=0, before=1)
+
+
+def test_a_manifest_that_names_another_session_is_not_satisfied(store, sample, key):
+    path = stored(store, sample, key)
+    manifest = store.manifest(sample[0]).opened(key)
+    assert compare(path, manifest)
+    assert not compare(path, replace(manifest, session_id=str(uuid4())))

@@ -23,7 +23,7 @@ from appliance.recording.errors import ChangedBlock, FormatError, TornBlock, Unk
 from appliance.recording.frames import End, Header, Outcome, Output, encode_frame
 from appliance.recording.reader import Recording
 from appliance.recording.recovery import recover
-from tests.appliance.recording.conftest import facts
+from tests.appliance.recording.studio import facts
 
 SECOND = 1_000_000
 
@@ -94,6 +94,17 @@ def test_seeking_unpacks_only_what_is_asked_for(tmp_path):
     with Recording.open(tmp_path / "a.rec", {Zstd.codec: Counting()}) as recording:
         assert len(list(recording.frames(48 * SECOND))) == 21
     assert len(unpacked) == 2
+
+
+def test_a_recording_that_still_grows_ends_where_its_last_whole_block_does(tmp_path):
+    path = tmp_path / "a.rec"
+    _, data = write(path, end=False)
+    path.write_bytes(data[:-30])
+    with Recording.open(path) as recording:
+        assert sum(isinstance(timed.frame, Output) for timed in recording.frames(live=True)) == 90
+        with pytest.raises(TornBlock):
+            list(recording.frames())
+        assert [timed.at_us for timed in recording.frames(9 * SECOND, live=True)] == []
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path):

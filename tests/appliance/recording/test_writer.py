@@ -11,12 +11,15 @@ from itertools import pairwise
 import pytest
 
 from appliance.recording.errors import RecorderFailed, RecorderOverrun, RecorderStalled
+from appliance.recording.events import Joined
 from appliance.recording.feed import Limits
 from appliance.recording.frames import (
     Echo,
     End,
+    ErrorOutput,
     Exec,
     ExitStatus,
+    Happened,
     Header,
     Input,
     InputHidden,
@@ -26,7 +29,7 @@ from appliance.recording.frames import (
     Resize,
 )
 from appliance.recording.reader import Recording
-from appliance.recording.ticks import SECOND
+from appliance.recording.ticks import SECOND, Ticks
 
 
 def joined(frames, kind):
@@ -315,3 +318,128 @@ def test_many_recordings_share_two_threads_without_mixing(studio, run):
     assert [lane.recordings for lane in studio.lanes._lanes] == [0, 0]
     assert [lane._backlog for lane in studio.lanes._lanes] == [0, 0]
     assert not studio.sink._open
+
+
+class Watch:
+    """A clock that stands still until it is set forward."""
+
+    def __init__(self):
+        self.now = 5 * SECOND
+        self.wall = 1_700_000_000 * SECOND
+
+    @property
+    def ticks(self):
+        return Ticks(monotonic_ns=lambda: self.now, wall_ns=lambda: self.wall)
+
+
+def test_after_a_day_of_silence_and_a_clock_that_was_set_back_recording_goes_on(studio, run):
+    watch = Watch()
+
+    async def scenario():
+        async with studio.recording(ticks=watch.ticks) as recorder:
+            recorder.output(b"before")
+            watch.now += SECOND
+            await asyncio.sleep(0.3)
+            watch.now += 24 * 3600 * SECOND
+            watch.wall -= 3600 * SECOND
+            recorder.output(b"after")
+        return recorder
+
+    recorder = run(scenario)
+    with Recording.open(studio.path(recorder)) as recording:
+        timed = [item for item in recording.frames() if isinstance(item.frame, Output)]
+    assert [item.frame.data for item in timed] == [b"before", b"after"]
+    assert timed[1].at_us - timed[0].at_us == (24 * 3600 + 1) * 1_000_000
+    assert timed[1].wall_us - timed[0].wall_us == -3600 * 1_000_000
+    assert studio.failures == []
+
+
+def test_everyone_in_a_shared_session_has_input_of_their_own(studio, run):
+    async def scenario():
+        async with studio.recording(guard_echo=True) as recorder:
+            recorder.record(Happened(Joined(participant=1, user="ann", mode="peer")))
+            recorder.output(b"$ ")
+            for participant, key in ((0, b"a"), (1, b"b")):
+                recorder.input(key, participant)
+                recorder.output(key)
+            recorder.input(b"secret", 1)
+        return recorder
+
+    frames = studio.frames(run(scenario))
+    typed = [frame for frame in frames if isinstance(frame, Input | InputHidden)]
+    assert typed == [Input(b"a", 0), InputHidden(7, 1)]
+
+
+def test_a_recording_that_breaks_its_thread_fails_alone(studio, run):
+    class Broken(Slow):
+        def append(self, session_id, offset, data):
+            raise ZeroDivisionError
+
+    async def scenario():
+        healthy = [studio.recorder() for _ in range(4)]
+        broken = studio.recorder(sink=Broken(studio.sink, 0))
+        for recorder in (*healthy, broken):
+            await recorder.open()
+            recorder.output(b"x")
+        await asyncio.sleep(0.6)
+        with pytest.raises(RecorderFailed, match="ZeroDivisionError"):
+            broken.output(b"y")
+        with pytest.raises(RecorderFailed):
+            await broken.close()
+        for recorder in healthy:
+            recorder.output(b"y")
+            await recorder.close()
+        return healthy
+
+    for recorder in run(scenario):
+        assert joined(studio.frames(recorder), Output) == b"xy"
+    assert len(studio.failures) == 1
+
+
+def test_nothing_waits_for_threads_that_have_been_stopped(studio, run):
+    async def scenario():
+        recorder = studio.recorder()
+        await recorder.open()
+        studio.lanes.close()
+        with pytest.raises(RecorderFailed, match="stopped"):
+            await recorder.close()
+
+    run(scenario)
+
+
+def test_the_loop_is_not_held_up_while_the_disk_is_slow(studio, run):
+    worst = 0.0
+
+    async def heartbeat():
+        nonlocal worst
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            worst = max(worst, time.monotonic() - before - 0.01)
+
+    async def scenario():
+        beating = asyncio.ensure_future(heartbeat())
+        async with studio.recording(sink=Slow(studio.sink, 0.3)) as recorder:
+            for _ in range(40):
+                recorder.output(bytes(65536))
+                if recorder.full:
+                    await recorder.drained()
+                await asyncio.sleep(0.01)
+        beating.cancel()
+
+    run(scenario)
+    assert worst < 0.2
+
+
+def test_standard_error_is_kept_apart_and_counted(studio, run):
+    async def scenario():
+        recorder = studio.recorder()
+        await recorder.open()
+        recorder.output(b"out")
+        recorder.error_output(b"error")
+        return recorder, await recorder.close()
+
+    recorder, manifest = run(scenario)
+    assert joined(studio.frames(recorder), Output) == b"out"
+    assert joined(studio.frames(recorder), ErrorOutput) == b"error"
+    assert (manifest.output_bytes, manifest.error_bytes) == (3, 5)
