@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import zlib
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Self, assert_never
@@ -35,6 +35,8 @@ MAX_READERS = 16
 """Connections that read at the same time."""
 PATIENCE = 20.0
 """Seconds a caller waits for the writer or for a reader before it hears `Unavailable`."""
+CLOSING_PATIENCE = 1.0
+"""Seconds that closing waits for a reader."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = "key, value, revision, expires_at, checksum"
 
@@ -152,12 +154,15 @@ class SqliteBackend(Backend):
         os.close(self._descriptor)
 
     def _close_readers(self) -> None:
-        """Wait for those who read, and leave empty places so that later callers hear `Closed`."""
-        readers = [self._readers.get(timeout=PATIENCE) for _ in range(MAX_READERS)]
-        for reader in readers:
+        """Close the connections, and leave empty places so that later callers hear `Closed`."""
+        for _ in range(MAX_READERS):
+            # A reader that hangs keeps its connection; the process is about to end anyway.
+            with suppress(Empty):
+                reader = self._readers.get(timeout=CLOSING_PATIENCE)
+                if reader is not None:
+                    reader.close()
+        for _ in range(MAX_READERS):
             self._readers.put(None)
-            if reader is not None:
-                reader.close()
 
     def _write(self, request: Callable[[], int]) -> int:
         try:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audit.chain import GENESIS, ChainVerifier, FaultKind, Head, Place, leaf_hash, seal
@@ -33,12 +33,14 @@ def test_a_line_carries_its_number_and_the_hash_of_the_line_before():
     assert head == Head(2, leaf_hash(lines[1]).hex())
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 30))
 def test_what_was_written_is_without_fault(count):
     lines, head = written(count)
     assert check(lines, anchors={head.seq: head.hash} if count else {}) == []
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_flipped_bit_is_found_at_its_line_or_the_one_beside(data):
     lines, head = written(5)

@@ -400,6 +400,20 @@ def test_the_verifier_is_a_command_of_its_own(signed, folder, tmp_path):
     assert ("removed", day(3), 1) in faults
 
 
+def test_the_report_reads_as_sentences(signed, folder, capsys):
+    (folder / f"{day(1)}.torn-9").write_bytes(b"half")
+    change_day(folder, 3, lambda lines: lines[:3])
+    assert main([str(folder), "--key", KEY.text]) == 1
+    truncated, aside, verdict = capsys.readouterr().out.splitlines()
+    assert truncated.startswith(
+        f"{day(3)}:3: truncated: the log ends after 13 events, but 15 were signed at "
+    )
+    assert aside == f"note: {day(1)}.torn-9 was set aside after a crash and is not part of the log"
+    assert verdict == "1 differences: 13 events in 3 files, 10 of them under 3 signed checkpoints"
+    assert main([str(folder), "--key", KEY.text, "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["faults"][0]["kind"] == "truncated"
+
+
 def test_the_command_says_when_it_can_not_look(tmp_path, capsys):
     assert main([str(tmp_path / "absent"), "--key", KEY.text]) == 2
     assert main([str(tmp_path), "--key", "no key"]) == 2

@@ -22,6 +22,8 @@ from appliance.audit.errors import (
     Unwritable,
 )
 from appliance.audit.files import day_files, read_lines
+from appliance.audit.log import AuditLog
+from appliance.batching import BatcherBusy
 
 ROOT = Path(__file__).parents[3]
 
@@ -221,6 +223,83 @@ except Full as error:
     assert head == acknowledged[-1]
     assert [str(event["seq"]) for event in events(folder)] == acknowledged
     assert 20 < len(acknowledged) < 70
+
+
+def test_when_even_the_half_line_can_not_be_cut_off_the_log_waits_to_be_opened_anew(
+    opened, folder, monkeypatch
+):
+    log = opened()
+    log.record({"event": "kept"})
+    failing_once(monkeypatch, "write", errno.ENOSPC, after=40)
+    failing_once(monkeypatch, "ftruncate", errno.EIO)
+    with pytest.raises(Full):
+        log.record({"event": "lost"})
+    with pytest.raises(Unwritable, match="opened anew"):
+        log.record({"event": "lost"})
+    log.close()
+    opened()
+    assert [event["event"] for event in events(folder)] == ["kept", "audit.repaired"]
+    assert faults(folder) == []
+
+
+def test_a_disk_that_does_not_answer_is_told_after_a_bounded_wait(opened, monkeypatch):
+    monkeypatch.setattr("appliance.audit.log.PATIENCE", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda _: gate.wait(10))
+    log = opened()
+    with pytest.raises(Unwritable, match="does not answer"):
+        log.record({"event": "e"})
+    gate.set()
+
+
+def test_a_log_with_too_many_waiting_events_refuses_more(opened, monkeypatch):
+    log = opened()
+
+    def busy(_):
+        raise BatcherBusy("8192 requests wait already")
+
+    monkeypatch.setattr(log._batcher, "submit", busy)
+    with pytest.raises(Unwritable, match="overloaded"):
+        log.record({"event": "e"})
+
+
+def test_a_repair_that_can_not_be_told_stops_the_start_and_is_told_at_the_next(opened, folder, monkeypatch):
+    log = opened()
+    log.record({"event": "e"})
+    log.close()
+    with day_files(folder)[0].open("ab") as file:
+        file.write(b"torn")
+    failing_once(monkeypatch, "write", errno.ENOSPC)
+    with pytest.raises(Full):
+        opened()
+    opened()
+    assert [event["event"] for event in events(folder)] == ["e", "audit.repaired"]
+
+
+def test_a_folder_that_can_not_be_made_is_told_in_a_sentence(clock, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unwritable, match="can't be written"):
+        AuditLog.open(tmp_path / "file" / "log", clock=clock)
+
+
+def test_a_log_that_could_not_be_opened_can_be_opened_later(opened, folder, monkeypatch):
+    failing_once(monkeypatch, "fchmod", errno.EIO)
+    with pytest.raises(Unwritable):
+        opened()
+    assert opened().record({"event": "e"}).seq == 1
+
+
+def test_a_last_file_larger_than_what_is_checked_continues_from_its_end(opened, folder, monkeypatch):
+    log = opened()
+    log.record_all([{"event": "e", "n": i} for i in range(200)])
+    head = log.head()
+    log.close()
+    monkeypatch.setattr("appliance.audit.recovery.TAIL", 2000)
+    with day_files(folder)[0].open("ab") as file:
+        file.write(b"torn")
+    log = opened()
+    assert log.head().seq == head.seq + 1
+    assert faults(folder) == []
 
 
 def test_pressure_is_told_once_until_it_was_relieved(opened):

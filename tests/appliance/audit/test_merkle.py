@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audit import merkle
@@ -98,6 +98,7 @@ def test_every_consistency_proof_shows_growth_and_no_other_history(new):
             assert not merkle.verify_consistency(old, new, proof[:-1], before, root)
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 300), data=st.data())
 def test_a_proof_with_any_bit_changed_shows_nothing(size, data):
     leaves = many(size)
@@ -120,6 +121,7 @@ def test_there_is_no_proof_for_a_leaf_that_is_not_there(place):
     assert not merkle.verify_inclusion(index, size, LEAVES[0], [], LEAVES[0])
 
 
+@settings(deadline=None, max_examples=40)
 @given(pieces=st.lists(st.integers(0, 40), max_size=8))
 def test_a_tree_in_files_is_the_same_in_whatever_pieces_it_grows(tmp_path_factory, pieces):
     folder = tmp_path_factory.mktemp("tree")

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audit.checkpoint import Checkpoint
@@ -75,6 +75,7 @@ def test_no_part_and_no_change_of_a_key_is_a_key():
             NoteKey.parse(bad)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, len(VECTORS["note"]) - 1), character=st.characters(max_codepoint=0x2FF))
 def test_no_changed_note_opens(position, character):
     note = VECTORS["note"]
@@ -84,6 +85,7 @@ def test_no_changed_note_opens(position, character):
             open_note(changed, [KEY])
 
 
+@settings(deadline=None)
 @given(note=st.text())
 def test_any_text_is_either_no_note_or_not_signed(note):
     with pytest.raises(NoteInvalid):

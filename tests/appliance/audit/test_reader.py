@@ -1,7 +1,9 @@
+import sqlite3
 from datetime import timedelta
 
 import pytest
 
+from appliance.audit.errors import ChainBroken
 from appliance.audit.files import day_files
 from appliance.audit.reader import MAX_LIMIT, AuditReader, Query
 
@@ -128,4 +130,57 @@ def test_a_lost_or_damaged_or_stale_index_is_made_anew(log, folder, tmp_path, da
 def test_an_empty_folder_has_no_events(folder, tmp_path):
     reader = AuditReader(folder, index=tmp_path / "index.db", durable=lambda: 0)
     assert reader.query(Query()).events == ()
+    reader.close()
+
+
+def test_an_index_that_breaks_while_it_is_used_is_made_anew(reader, monkeypatch):
+    broken = [True]
+    real = reader._index._take_in
+
+    def take_in(start):
+        if broken.pop() if broken else False:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        real(start)
+
+    monkeypatch.setattr(reader._index, "_take_in", take_in)
+    assert len(numbers(reader)) == 40
+
+
+def test_an_index_of_another_version_is_made_anew(log, folder, tmp_path):
+    path = tmp_path / "index.db"
+    AuditReader(folder, index=path, durable=lambda: 40).close()
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+    reader = AuditReader(folder, index=path, durable=lambda: 40)
+    assert len(numbers(reader)) == 40
+    reader.close()
+
+
+def test_a_day_removed_behind_the_index_is_no_error_once_the_index_is_made_anew(reader, folder):
+    assert len(numbers(reader)) == 40
+    day_files(folder)[1].unlink()
+    assert sorted(numbers(reader)) == [*range(10), *range(20, 40)]
+
+
+def test_an_event_overwritten_in_place_is_told_and_not_shown(reader, folder, monkeypatch):
+    assert len(numbers(reader)) == 40
+    path = day_files(folder)[0]
+    data = path.read_bytes()
+    path.write_bytes(b"#" * data.index(b"\n") + data[data.index(b"\n") :])
+    assert len(numbers(reader)) == 39
+    monkeypatch.setattr(reader._index, "rebuild", lambda: None)
+    path.write_bytes(b"#" * len(data))
+    with pytest.raises(ChainBroken):
+        numbers(reader, newest_first=False)
+
+
+def test_lines_that_are_no_events_and_times_that_are_none_stop_no_question(log, folder, tmp_path):
+    for time in ("yesterday", "2026-03-09", 7, None):
+        log.record({"event": "odd", "time": time})
+    with day_files(folder)[-1].open("ab") as file:
+        file.write(b'rubbish\n[]\n{"seq":"x"}\n')
+    reader = AuditReader(folder, index=tmp_path / "index.db", durable=lambda: 1000)
+    assert len(reader.query(Query(events=("odd",))).events) == 4
+    assert len(reader.query(Query(limit=1000)).events) == 44
     reader.close()

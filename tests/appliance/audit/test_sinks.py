@@ -394,3 +394,36 @@ def test_a_running_forwarder_feeds_a_real_collector_while_events_come(log, folde
     sink.close()
     sent = [event["seq"] for _, _, body in collector.requests for event in json.loads(body)]
     assert sent == [json.loads(line.data)["seq"] for line in read_lines(folder)]
+
+
+def test_a_running_forwarder_lives_through_failures_and_says_how_many_wait(
+    log, folder, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("appliance.audit.forward.POLL", 0.005)
+    sink, stop = Listed(), threading.Event()
+    sink.down = True
+    log.record_all([{"event": "e"}] * 4)
+    forwarder = Forwarder(folder, sink, state=tmp_path / "state", durable=lambda: log.head().seq)
+    thread = threading.Thread(target=forwarder.run, args=(stop,))
+    thread.start()
+    for _ in range(500):
+        if caplog.records:
+            break
+        stop.wait(0.01)
+    sink.down = False
+    for _ in range(500):
+        if forwarder.waiting == 0:
+            break
+        stop.wait(0.01)
+    stop.set()
+    thread.join(10)
+    assert "4 events wait for their sink: unplugged" in caplog.text
+    assert sink.seqs == [1, 2, 3, 4]
+
+
+def test_a_line_that_is_no_event_stops_the_export_and_is_named(log, folder, tmp_path):
+    log.record({"event": "e"})
+    with day_files(folder)[0].open("ab") as file:
+        file.write(b"rubbish\n")
+    with pytest.raises(ChainBroken, match="not an event"):
+        Forwarder(folder, Listed(), state=tmp_path / "state", durable=lambda: 9).step()

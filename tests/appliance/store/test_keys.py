@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.store.errors import Unusable
@@ -10,6 +10,7 @@ short_names = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(parts=short_names)
 def test_any_names_become_a_key_and_come_back(parts):
     made = key(*parts)
@@ -18,6 +19,7 @@ def test_any_names_become_a_key_and_come_back(parts):
     assert check_key(made) == made
 
 
+@settings(deadline=None)
 @given(one=short_names, other=short_names)
 def test_different_names_have_different_keys(one, other):
     assert (key(*one) == key(*other)) == (one == other)
@@ -36,6 +38,7 @@ def test_names_that_make_no_key_are_refused(parts):
         key(*parts)
 
 
+@settings(deadline=None)
 @given(prefix=st.text(max_size=5), rest=short_names)
 def test_a_prefix_ends_after_all_its_keys(prefix, rest):
     assert prefix <= prefix + key(*rest) < prefix_end(prefix)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.batching import BatcherBusy
 from appliance.store import migrations
 from appliance.store.backend import Create, Put
 from appliance.store.errors import Conflict, Corrupt, Full, InUse, SchemaTooNew, Unavailable
 from appliance.store.migrations import MIGRATIONS, Migration, migrate, schema_version
-from appliance.store.sqlite import SqliteBackend
+from appliance.store.sqlite import MAX_READERS, SqliteBackend
 from appliance.store.sqlite_file import SqliteFile
 from tests.support.hand_clock import HandClock
 
@@ -324,7 +325,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from appliance.store.errors import Full
-from appliance.store.sqlite import SqliteBackend
+from appliance.store.sqlite import MAX_READERS, SqliteBackend
 class Clock:
     def now(self): return datetime(2026, 3, 1, tzinfo=UTC)
 store = SqliteBackend.open(Path(sys.argv[1]) / "state.db", clock=Clock())
@@ -363,7 +364,7 @@ import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from appliance.store.errors import Unavailable
-from appliance.store.sqlite import SqliteBackend
+from appliance.store.sqlite import MAX_READERS, SqliteBackend
 class Clock:
     def now(self): return datetime(2026, 3, 1, tzinfo=UTC)
 store = SqliteBackend.open(Path(sys.argv[1]), clock=Clock())
@@ -388,7 +389,7 @@ import sys, threading
 from datetime import UTC, datetime
 from pathlib import Path
 from appliance.store.backend import Put
-from appliance.store.sqlite import SqliteBackend
+from appliance.store.sqlite import MAX_READERS, SqliteBackend
 class Clock:
     def now(self): return datetime(2026, 3, 1, tzinfo=UTC)
 store = SqliteBackend.open(Path(sys.argv[1]), clock=Clock())
@@ -419,6 +420,68 @@ def test_killed_in_the_middle_of_writing_twenty_times_nothing_acknowledged_is_lo
         assert acknowledged <= found
         assert found == {item.key.removeprefix("b/") for item in store.items("b/")}
         assert len({item.revision for item in store.items("a/")}) == len(found)
+
+
+def test_a_writer_that_does_not_answer_is_told_apart_from_one_that_never_began(path, monkeypatch):
+    monkeypatch.setattr("appliance.store.sqlite.PATIENCE", 0.1)
+    gate = threading.Event()
+    with opened(path) as store, ThreadPoolExecutor(2) as pool:
+        attempt = store._attempt
+
+        def slow(group):
+            gate.wait(10)
+            return attempt(group)
+
+        monkeypatch.setattr(store, "_attempt", slow)
+        first = pool.submit(store.put, "a", b"1")
+        with pytest.raises(Unavailable, match="read before trying again"):
+            first.result(10)
+        with pytest.raises(Unavailable, match="nothing was changed"):
+            store.put("b", b"2")
+        gate.set()
+        monkeypatch.setattr("appliance.store.sqlite.PATIENCE", 10)
+        store.put("c", b"3")
+        assert sorted(values(store)) == ["a", "c"]
+
+
+def test_more_readers_than_connections_wait_a_bounded_time(path, monkeypatch):
+    monkeypatch.setattr("appliance.store.sqlite.PATIENCE", 0.05)
+    with opened(path) as store:
+        taken = [store._readers.get() for _ in range(MAX_READERS)]
+        with pytest.raises(Unavailable, match="16 threads"):
+            store.get("a")
+        for reader in taken:
+            store._readers.put(reader)
+        assert store.find("a") is None
+
+
+def test_an_overloaded_store_refuses(path, monkeypatch):
+    def busy(_):
+        raise BatcherBusy("8192 requests wait already")
+
+    with opened(path) as store:
+        monkeypatch.setattr(store._batcher, "submit", busy)
+        with pytest.raises(Unavailable, match="overloaded"):
+            store.put("a", b"")
+
+
+def test_a_table_that_vanished_is_unavailable_and_the_store_still_closes(path):
+    with opened(path) as store:
+        store._db.execute("DROP TABLE items")
+        with pytest.raises(Unavailable):
+            store.put("a", b"")
+        with pytest.raises(Unavailable):
+            store.find("a")
+
+
+def test_a_database_without_identity_is_not_ours(path):
+    filled(path)
+    raw = sqlite3.connect(path)
+    raw.execute("DELETE FROM identity")
+    raw.commit()
+    raw.close()
+    with pytest.raises(Corrupt, match="no identity"):
+        opened(path)
 
 
 def test_many_threads_read_and_write_at_once(path):
