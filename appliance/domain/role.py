@@ -12,6 +12,7 @@ several roles' options become the one `SessionOptions` of a session is the busin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -297,6 +298,11 @@ class Role:
     options: RoleOptions = field(default_factory=RoleOptions)
     allow: Conditions = field(default_factory=Conditions)
     deny: Conditions = field(default_factory=Conditions)
+
+
+def live_roles(roles: Iterable[Role], now: datetime) -> tuple[Role, ...]:
+    """Return the roles that have not ended; one that has counts for nothing, on neither side."""
+    return tuple(role for role in roles if role.expires is None or role.expires > now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,16 @@
     Role (domain) ─compile_plan─▶ Plan ─decide(node, login, now)─▶ AccessPermit | AccessNeed | AccessDeny
          └─ RuleSet ─decide(resource, verb, context)─▶ RulePermit | RuleDeny
 
-    outcome    what is asked about, and the answers with their explanations
-    decision   the questions: decide_access, decide_rule
-    plan       one person's roles compiled to bit masks
-    compiled   plans kept per person, and an index of all nodes for lists
-    labels     label conditions;  options    merging;  rules   verbs on resources;  explain   the sentences
-    where      predicates (syntax → types → functions);  traits   templates;  pattern, regex   linear time
-    presets    the roles of a new cluster;  check   everything about a role that only policy can see
+    decision       the questions: decide_access, decide_rule       outcome   what is asked, what is answered
+    plan           one person's roles compiled to bit masks        explain   why, in sentences
+    compiled       plans kept per person, with an index of nodes   nodes     all nodes by label, as bit sets
+    labels         label conditions                                algebra   expressions over all nodes
+    options        merging for a session                           logins    merging for a login
+    rules          verbs on resources                              destinations   where forwards may go
+    impersonation  in whose name                                   joining   whose session, with whom
+    where          predicates (syntax, types, functions)           traits    templates
+    pattern        literal, glob or expression                     regex     expressions in linear time
+    presets        the roles of a new cluster                      check     mistakes only policy can see
 
 Imports the vocabulary only. Raises nothing of its own but `Invalid` (and `DocumentError` from
 `check_role`), and only for roles that should not have been accepted.

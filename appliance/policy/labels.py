@@ -50,7 +50,9 @@ class Satisfied(dict[str | None, int]):
             else:
                 self.patterns.append((parse_pattern(value), bit))
 
-    def __missing__(self, value: str) -> int:
+    def __missing__(self, value: str | None) -> int:
+        if value is None:  # another thread is just forgetting
+            return 0
         mask = self.literal.get(value, 0)
         for pattern, bit in self.patterns:
             if not mask & bit and pattern(value):

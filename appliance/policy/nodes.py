@@ -8,6 +8,7 @@ that a list is a few ANDs and ORs over 12.5 kB integers. Numbers of removed node
 from __future__ import annotations
 
 from itertools import compress
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from appliance.policy.pattern import ANYTHING, is_literal, parse_pattern
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MAX_CONDITIONS = 2048
 """Bit sets kept: at 100 000 nodes about 25 MB; beyond, they are worked out anew."""
 BULK = 64
+DENSE = 512
+"""From so many nodes on, a value has a bit set of its own, which conditions over it share."""
 _BITS = bytes.maketrans(b"01", b"\x00\x01")
 
 
@@ -37,11 +40,14 @@ class NodeIndex:
     """Names and labels of nodes; `put` and `remove` keep every bit set true."""
 
     def __init__(self, nodes: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
+        self.dense_from = DENSE
+        self._lock = RLock()
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
         self._labels: list[Mapping[str, str]] = []
         self._free: list[int] = []
         self._values: dict[str, dict[str, set[int]]] = {}
+        self._dense: dict[tuple[str, str], int] = {}
         self._conditions: dict[str, dict[Hashable, _Condition]] = {}
         self._kept = 0
         self.live = 0
@@ -60,23 +66,26 @@ class NodeIndex:
     def put_many(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> None:
         """Add or change many nodes; cheaper than one by one, because the bit sets are made anew."""
         items = list(nodes)
-        if len(items) > BULK:
-            self._forget()
-        fresh = [self._place(name, labels) for name, labels in items]
-        self.live |= bits_of(fresh)
+        with self._lock:
+            if len(items) > BULK:
+                self._forget()
+            fresh = [self._place(name, labels) for name, labels in items]
+            self.live |= bits_of(fresh)
 
     def put(self, name: str, labels: Mapping[str, str]) -> None:
         """Add a node, or change its labels."""
-        self.live |= 1 << self._place(name, labels)
+        with self._lock:
+            self.live |= 1 << self._place(name, labels)
 
     def remove(self, name: str) -> None:
         """Forget a node; an unknown one is not an error, since it is gone already."""
-        number = self._numbers.pop(name, None)
-        if number is not None:
-            self._relabel(number, {})
-            self.live &= ~(1 << number)
-            self._names[number] = ""
-            self._free.append(number)
+        with self._lock:
+            number = self._numbers.pop(name, None)
+            if number is not None:
+                self._relabel(number, {})
+                self.live &= ~(1 << number)
+                self._names[number] = ""
+                self._free.append(number)
 
     def _place(self, name: str, labels: Mapping[str, str]) -> int:
         number = self._numbers.get(name)
@@ -105,6 +114,9 @@ class NodeIndex:
                 del values[old]
         if new is not None:
             values.setdefault(new, set()).add(number)
+        for value in (old, new):
+            if value is not None and (key, value) in self._dense:
+                self._dense[key, value] ^= 1 << number
         for condition in self._conditions.get(key, {}).values():
             self._update(condition, number, old, new)
 
@@ -116,6 +128,7 @@ class NodeIndex:
 
     def _forget(self) -> None:
         self._conditions.clear()
+        self._dense.clear()
         self._kept = 0
 
     def having(self, key: str, identity: Hashable, test: Callable[[str], bool]) -> int:
@@ -123,15 +136,31 @@ class NodeIndex:
 
         `identity` names the test: equal identities must stand for equal tests.
         """
+        with self._lock:
+            return self._condition(key, identity, test).bits
+
+    def _condition(self, key: str, identity: Hashable, test: Callable[[str], bool]) -> _Condition:
         kept = self._conditions.get(key, {}).get(identity)
         if kept is None:
             if self._kept >= MAX_CONDITIONS:
                 self._forget()
-            matching = (numbers for value, numbers in self._values.get(key, {}).items() if test(value))
-            kept = _Condition(test, bits_of(number for numbers in matching for number in numbers))
+            kept = _Condition(test, self._bits_having(key, test))
             self._conditions.setdefault(key, {})[identity] = kept
             self._kept += 1
-        return kept.bits
+        return kept
+
+    def _bits_having(self, key: str, test: Callable[[str], bool]) -> int:
+        bits, few = 0, list[int]()
+        for value, numbers in self._values.get(key, {}).items():
+            if not test(value):
+                continue
+            if len(numbers) < self.dense_from:
+                few.extend(numbers)
+                continue
+            if (key, value) not in self._dense:
+                self._dense[key, value] = bits_of(numbers)
+            bits |= self._dense[key, value]
+        return bits | bits_of(few)
 
     def matching(self, patterns: LabelPatterns) -> int:
         """Return the bit set of nodes that match a label condition (AND over keys, OR over values)."""
@@ -149,9 +178,10 @@ class NodeIndex:
         return list(compress(self._names, digits))
 
     def each(self, bits: int) -> Iterable[tuple[int, Mapping[str, str]]]:
-        """Yield number and labels of a bit set's nodes: the slow way, for tests of several labels."""
-        numbers = (self._numbers[name] for name in self.names(bits))
-        return ((number, self._labels[number]) for number in numbers)
+        """Return number and labels of a bit set's nodes: the slow way, for tests of several labels."""
+        with self._lock:
+            numbers = [self._numbers[name] for name in self.names(bits)]
+            return [(number, self._labels[number]) for number in numbers]
 
 
 def _test_of(values: Texts) -> Callable[[str], bool]:

@@ -13,6 +13,7 @@ role says no, and the cluster's own defaults.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import reduce
 from operator import or_
@@ -40,15 +41,24 @@ T = TypeVar("T", int, timedelta)
 SSH_KINDS = frozenset({"ssh", "*"})
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all roles of a person together limit, whatever the target."""
+
+    options: SessionOptions
+    record_strictly: bool
+
+
 def merge_options(roles: Sequence[Role], matching: Sequence[Role], cluster: ClusterPolicy) -> SessionOptions:
     """Return the options of a session that `matching` (some of `roles`) permit."""
-    every, here = [role.options for role in roles], [role.options for role in matching]
-    return SessionOptions(
+    return with_permissions(merge_limits(roles, cluster), matching, cluster)
+
+
+def merge_limits(roles: Sequence[Role], cluster: ClusterPolicy) -> Limits:
+    """Return the limits of all roles; they are the same for every session of the person."""
+    every = [role.options for role in roles]
+    options = SessionOptions(
         max_session_ttl=session_ttl(roles, cluster),
-        forward_agent=any(one.forward_agent for one in here),
-        port_forwarding=any(one.port_forwarding for one in here),
-        direct_destinations=_destinations(here),
-        permit_x11_forwarding=any(one.permit_x11_forwarding for one in here),
         ssh_file_copy=all(one.ssh_file_copy is not False for one in every),
         client_idle_timeout=_least(
             [cluster.client_idle_timeout, *(one.client_idle_timeout for one in every)]
@@ -57,14 +67,29 @@ def merge_options(roles: Sequence[Role], matching: Sequence[Role], cluster: Clus
         or any(one.disconnect_expired_cert for one in every),
         max_sessions=_least(one.max_sessions for one in every),
         max_connections=_least(one.max_connections for one in every),
-        mfa=_mfa(here, cluster),
         mfa_verification_interval=_least(one.mfa_verification_interval for one in every),
-        mfa_grace=_grace(here),
-        recording=_recording(every, here, cluster),
         locking=_locking(every, cluster),
         pin_source_ip=any(one.pin_source_ip for one in every),
-        require_host_bound=any(one.require_host_bound for one in here),
         require_session_join=_required_joins(roles),
+    )
+    return Limits(options, any(_recording(one) is RecordingMode.STRICT for one in every))
+
+
+def with_permissions(limits: Limits, matching: Sequence[Role], cluster: ClusterPolicy) -> SessionOptions:
+    """Return the limits together with what the roles that matched the target permit and demand."""
+    here = [role.options for role in matching]
+    relaxed = any(_recording(one) is RecordingMode.BEST_EFFORT for one in here)
+    asked = RecordingMode.BEST_EFFORT if relaxed else cluster.recording
+    return replace(
+        limits.options,
+        forward_agent=any(one.forward_agent for one in here),
+        port_forwarding=any(one.port_forwarding for one in here),
+        direct_destinations=_destinations(here),
+        permit_x11_forwarding=any(one.permit_x11_forwarding for one in here),
+        mfa=_mfa(here, cluster),
+        mfa_grace=_grace(here),
+        recording=RecordingMode.STRICT if limits.record_strictly else asked,
+        require_host_bound=any(one.require_host_bound for one in here),
     )
 
 
@@ -98,14 +123,8 @@ def _grace(here: Sequence[RoleOptions]) -> MfaGrace | None:
     return MfaGrace(duration=min(grace.duration for grace in given), scope=scope)
 
 
-def _recording(
-    every: Sequence[RoleOptions], here: Sequence[RoleOptions], cluster: ClusterPolicy
-) -> RecordingMode:
-    if any((one.record_ssh or one.record_default) is RecordingMode.STRICT for one in every):
-        return RecordingMode.STRICT
-    if any((one.record_ssh or one.record_default) is RecordingMode.BEST_EFFORT for one in here):
-        return RecordingMode.BEST_EFFORT
-    return cluster.recording
+def _recording(options: RoleOptions) -> RecordingMode | None:
+    return options.record_ssh or options.record_default
 
 
 def _locking(every: Sequence[RoleOptions], cluster: ClusterPolicy) -> LockingMode:

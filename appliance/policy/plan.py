@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from appliance.domain.decision import Grant
-from appliance.domain.role import ResourceConditions, ResourceKind, Role
+from appliance.domain.role import ResourceConditions, ResourceKind, Role, live_roles
 from appliance.policy.explain import explain_denied, explain_need, explain_nothing, explain_permit
 from appliance.policy.labels import LabelMasks, expanded
-from appliance.policy.options import merge_options
+from appliance.policy.options import merge_limits, with_permissions
 from appliance.policy.outcome import (
     AccessDecision,
     AccessDeny,
@@ -69,8 +69,11 @@ class Plan:
         deny = [role.deny.on(kind) for role in roles]
         self.allow_patterns = [expanded(one.labels, self.traits) for one in allow]
         self.deny_patterns = [expanded(one.labels, self.traits) for one in deny]
-        self.allow_labels = LabelMasks(self.allow_patterns)
-        self.deny_labels = LabelMasks(self.deny_patterns)
+        # One pass over the labels answers for both sides: allow in the low bits, deny above them.
+        self._labels = LabelMasks([*self.allow_patterns, *self.deny_patterns])
+        self._count = len(self.roles)
+        self._allow_bits = (1 << self._count) - 1
+        self._limits = merge_limits(self.roles, cluster)
         self.allow_expressions = _expressions(allow)
         self.deny_expressions = _expressions(deny)
         # A role with an expression alone is not held back by the labels it does not name.
@@ -103,7 +106,9 @@ class Plan:
 
     def allowed(self, labels: Mapping[str, str]) -> int:
         """Return the mask of roles whose allow side matches these labels, whatever the login."""
-        mask = self.allow_labels.match(labels)
+        return self._allowed(self._labels.match(labels) & self._allow_bits, labels)
+
+    def _allowed(self, mask: int, labels: Mapping[str, str]) -> int:
         if self.allow_expressions:
             mask |= self._expression_only
             for bit, predicate in self.allow_expressions:
@@ -113,7 +118,9 @@ class Plan:
 
     def denied(self, labels: Mapping[str, str]) -> int:
         """Return the mask of roles whose deny side matches these labels."""
-        mask = self.deny_labels.match(labels)
+        return self._denied(self._labels.match(labels) >> self._count, labels)
+
+    def _denied(self, mask: int, labels: Mapping[str, str]) -> int:
         for bit, predicate in self.deny_expressions:
             if not mask & bit and predicate({**self.context, "labels": labels}):
                 mask |= bit
@@ -139,10 +146,11 @@ class Plan:
         if now >= self.stale_at:
             return _ended(self.subject, now)
         labels = resource.labels
-        label_mask, login_mask = self.denied(labels), self._deny_logins[login]
+        both = self._labels.match(labels)
+        label_mask, login_mask = self._denied(both >> self._count, labels), self._deny_logins[login]
         if label_mask or login_mask:
             return self._refused(("denied", label_mask, login_mask))
-        matched = self.allowed(labels)
+        matched = self._allowed(both, labels)  # no deny bit is set here
         allowed = matched & self.logins.get(login, 0)
         if not allowed:
             return self._refused(("nothing", matched, self.logins.get(login, 0)))
@@ -180,7 +188,7 @@ class Plan:
 
     def _permit(self, allowed: int, login: str) -> AccessPermit:
         matching = self.roles_in(allowed)
-        options = merge_options(self.roles, matching, self.cluster)
+        options = with_permissions(self._limits, matching, self.cluster)
         grant = Grant(principals=(login,) if login else (), lifetime=options.max_session_ttl)
         return AccessPermit(grant, options=options, explanation=explain_permit(matching, self.kind, login))
 
@@ -230,7 +238,7 @@ def compile_plan(
     Raises `Invalid` when a role holds a broken template, pattern or expression: then nobody gets in
     by it, and `check_role` says where.
     """
-    live = [role for role in roles if role.expires is None or role.expires > now]
+    live = live_roles(roles, now)
     ends = [role.expires for role in live if role.expires is not None]
     return Plan(subject, live, kind, cluster or ClusterPolicy(), min([subject.expires, *ends]))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.domain.document import path_text
+from appliance.domain.role import live_roles
 from appliance.policy.outcome import Explanation, Finding, Subject
 from appliance.policy.traits import with_own_login
 from appliance.policy.where import RULE_SCHEMA, Context, parse_predicate
@@ -65,8 +66,8 @@ def decide_rule(
     """
     if now >= subject.expires:
         return RuleDeny(Explanation(f"the identity of {subject.name} has ended"))
-    live = [role for role in roles if role.expires is None or role.expires > now]
-    about = {**_person(subject, live), "resource.kind": resource, **(context or {})}
+    live = live_roles(roles, now)
+    about = {**person_context(subject, live), "resource.kind": resource, **(context or {})}
     if denied := next(_matching(live, "deny", resource, verb, about), None):
         return RuleDeny(Explanation(f"{verb} on {resource} is denied by role {denied.role}", (denied,)))
     if allowed := next(_matching(live, "allow", resource, verb, about), None):
@@ -74,7 +75,8 @@ def decide_rule(
     return RuleDeny(Explanation(f"no role of {subject.name} allows {verb} on {resource}"))
 
 
-def _person(subject: Subject, roles: Sequence[Role]) -> dict[str, object]:
+def person_context(subject: Subject, roles: Sequence[Role]) -> dict[str, object]:
+    """Return what predicates may look at of a person."""
     return {
         "user.metadata.name": subject.name,
         "user.spec.roles": tuple(role.name for role in roles),

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from appliance.domain.document import duration_text
-from appliance.domain.role import Approval, Role, Threshold
+from appliance.domain.role import Approval, Role, Threshold, live_roles
 from appliance.requests.canonical import role_digest
 from appliance.requests.errors import RequestClosed, UseDenied, WishInvalid
 from appliance.requests.model import (
@@ -75,8 +75,9 @@ def ask(
 
     Raises `WishInvalid` with the reason, in words for the person.
     """
-    requestable = Requestable(requester.roles, requester.subject.traits)
-    roles = _roles(wish, requestable, known)
+    requestable = Requestable(live_roles(requester.roles, now), requester.subject.traits)
+    living = {role.name: role for role in live_roles(known.values(), now)}
+    roles = _roles(wish, requestable, living)
     _check_text(wish, roles, requestable)
     access_ends = _access_end(wish, roles, requester, requestable, now)
     _check_start(wish.assume_start_time, now, access_ends)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from appliance.domain.role import live_roles
 from appliance.policy.traits import with_own_login
 from appliance.policy.where import REVIEW_SCHEMA, Context, parse_predicate
 from appliance.requests.ask import check_reason, check_start
@@ -117,6 +118,7 @@ def why_not(request: AccessRequest, reviewer: Reviewer, now: datetime) -> str:
     if reviewer.granted_at is not None and reviewer.granted_at > request.created_at:
         return f"{reviewer.name} became a reviewer after the request was made"
     names = request.role_names or (request.action.name if request.action else "",)
+    reviewer = replace(reviewer, roles=live_roles(reviewer.roles, now))
     context = _context(request, reviewer)
     for name in names:
         if not may_review_role(reviewer, name, context, is_action=request.action is not None):
@@ -177,6 +179,7 @@ def _check_opinion(request: AccessRequest, opinion: Opinion, now: datetime) -> N
 
 
 def _review(request: AccessRequest, reviewer: Reviewer, opinion: Opinion, now: datetime) -> Review:
+    living = replace(reviewer, roles=live_roles(reviewer.roles, now))
     return Review(
         reviewer=reviewer.name,
         verdict=opinion.verdict,
@@ -186,7 +189,7 @@ def _review(request: AccessRequest, reviewer: Reviewer, opinion: Opinion, now: d
         annotations=opinion.annotations,
         assume_start_time=opinion.assume_start_time,
         keys=tuple(sorted(reviewer.keys)),
-        matched=matched(request.thresholds, _context(request, reviewer, opinion)),
+        matched=matched(request.thresholds, _context(request, living, opinion)),
         counted=request.state is RequestState.PENDING,
         signed=opinion.signed,
     )

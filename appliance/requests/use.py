@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from appliance.domain.role import live_roles
 from appliance.requests.canonical import request_digest, review_challenge, role_digest
 from appliance.requests.errors import UseDenied
 from appliance.requests.model import AccessRequest, RequestState, Review, SignedReview, Verdict
@@ -55,8 +56,8 @@ def assume(
         raise UseDenied("this agreement is to an action, not to roles")
     for pinned in request.roles:
         role = known.get(pinned.name)
-        if role is None or role_digest(role) != pinned.digest:
-            raise UseDenied(f"role {pinned.name} was changed after it was asked for")
+        if role is None or not live_roles([role], now) or role_digest(role) != pinned.digest:
+            raise UseDenied(f"role {pinned.name} has ended or was changed after it was asked for")
     return Assumed(
         request_id=request.id,
         roles=request.role_names,

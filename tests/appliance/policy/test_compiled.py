@@ -128,6 +128,16 @@ class IndexOfChangingNodes(RuleBasedStateMachine):
             assert set(self.index.names(self.index.matching(condition))) == expected
 
 
+class IndexOfCommonValues(IndexOfChangingNodes):
+    """The same, with a bit set of its own for every value."""
+
+    def __init__(self):
+        super().__init__()
+        self.index.dense_from = 1
+
+
+TestIndexOfCommonValues = IndexOfCommonValues.TestCase
+TestIndexOfCommonValues.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 TestIndexOfChangingNodes = IndexOfChangingNodes.TestCase
 TestIndexOfChangingNodes.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
