@@ -7,6 +7,7 @@ sent twice by itself, since the first one may have been signed.
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, TypeVar
@@ -81,6 +82,12 @@ class _Connection:
         if number not in {0, self._number}:
             raise Malformed("an answer to another question")
         return answer
+
+    def is_open(self) -> bool:
+        """Whether the other side has neither closed nor said anything unasked."""
+        # Not recv with MSG_DONTWAIT: a Python socket with a time-out waits for it all the same.
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return not readable
 
     def close(self) -> None:
         self._socket.close()
@@ -185,21 +192,32 @@ class SignerClient:
     def _exchange(self, request: Request) -> Answer | SignerError:
         try:
             connection = self._take()
-            answer = connection.ask(request)
-        except TimeoutError as error:
-            raise SignerError(Code.UNAVAILABLE, f"no answer within {self._timeout:g} s", wait=1.0) from error
         except OSError as error:
             raise SignerError(Code.UNAVAILABLE, f"the signer cannot be reached: {error}", wait=1.0) from error
+        try:
+            answer = connection.ask(request)
+        except TimeoutError as error:
+            connection.close()
+            raise SignerError(Code.UNAVAILABLE, f"no answer within {self._timeout:g} s", wait=1.0) from error
+        except OSError as error:
+            connection.close()
+            raise SignerError(Code.UNAVAILABLE, f"the signer went away: {error}", wait=1.0) from error
         except (Malformed, ValueError, KeyError, TypeError) as error:
+            connection.close()
             raise SignerError(Code.UNAVAILABLE, "the signer's answer is not understood") from error
         self._keep(connection)
         return answer
 
     def _take(self) -> _Connection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return _Connection(self._path, self._timeout)
+        """Return a connection that is still open, an idle one before a new one."""
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return _Connection(self._path, self._timeout)
+            if connection.is_open():
+                return connection
+            connection.close()
 
     def _keep(self, connection: _Connection) -> None:
         with self._lock:
