@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template
 
+from appliance.client import PinnedAuthority
 from webui.person import person, signed_in
 from webui.settings import settings
 
@@ -19,4 +20,6 @@ pages = Blueprint("account", __name__, url_prefix="/web")
 @signed_in
 def show() -> ResponseReturnValue:
     """Show the person to themselves."""
-    return render_template("account.html", who=person(), cluster=settings().cluster.now())
+    cluster = settings().cluster.now()
+    pin = PinnedAuthority.of(cluster.tls_authority).pin
+    return render_template("account.html", who=person(), cluster=cluster, pin=pin)

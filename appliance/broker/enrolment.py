@@ -6,8 +6,14 @@ import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from appliance.authn.codes import Codes
+from appliance.authn.passkeys import Passkeys
 from appliance.authn.password import hash_password
 from appliance.authn.requirement import SETTINGS
+from appliance.authn.seeds import SeedVault
+from appliance.broker.accounts import Links
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.state import State
 from appliance.domain import codec
 from appliance.domain.decision import Factor
 from appliance.domain.errors import Denied, Invalid
@@ -16,12 +22,6 @@ from appliance.domain.operations import people
 from appliance.domain.records import Credentials, Handle, Invite, TotpDevice, WebauthnDevice
 
 if TYPE_CHECKING:
-    from appliance.authn.codes import Codes
-    from appliance.authn.passkeys import Passkeys
-    from appliance.authn.seeds import SeedVault
-    from appliance.broker.accounts import Links
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.state import State
     from appliance.store.repository import Stored
 
 TOTP_SECRET_BYTES = 20
@@ -62,7 +62,11 @@ class Enrolment:
         del identity
         invite = self.links.open(request.token).value
         return people.InviteView(
-            user=invite.user, kind=invite.kind, expires_at=invite.expires_at, factors=self.factors
+            user=invite.user,
+            kind=invite.kind,
+            expires_at=invite.expires_at,
+            factors=self.factors,
+            shortest_password=self.shortest_password,
         )
 
     def begin(self, identity: object, request: people.EnrolBegin) -> people.TotpOffer | people.WebauthnOffer:

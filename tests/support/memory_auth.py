@@ -182,6 +182,8 @@ class MemoryAuth(Transport):
     def invites_finish(self, _who, request):
         link = self._open(request.token)
         account, factors = self.accounts[link.user], ()
+        if not 12 <= len(request.password) <= 128:
+            raise Invalid(f"a password has 12 to 128 characters, this one has {len(request.password)}")
         match request.proof:
             case people.CodeProof(code=code):
                 if not link.secret or not pyotp.TOTP(link.secret).verify(code, valid_window=1):

@@ -80,7 +80,7 @@ def test_a_link_works_once_even_when_two_finish(path, auth):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"password": "short", "again": "short"}, "12 to 128 characters; this one has 5"),
+        ({"password": "short", "again": "short"}, "12 to 128 characters, this one has 5"),
         ({"password": "x" * 129, "again": "x" * 129}, "this one has 129"),
         ({"again": "three blind mice ate"}, "not the same"),
         ({"code": "000000"}, "not right"),

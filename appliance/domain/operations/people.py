@@ -102,6 +102,7 @@ class InviteView:
     kind: str
     expires_at: datetime
     factors: tuple[str, ...]
+    shortest_password: int = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
