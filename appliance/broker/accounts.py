@@ -10,6 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appliance.authn.requirement import enrolled
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.roles import Roles
+from appliance.broker.state import State
 from appliance.domain import names
 from appliance.domain.errors import Denied, Exists, Invalid, NotFound
 from appliance.domain.events import Event, EventName, Value
@@ -20,9 +23,6 @@ from appliance.store.backend import Create, Delete, Swap
 
 if TYPE_CHECKING:
     from appliance.broker.callers import Identity
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.roles import Roles
-    from appliance.broker.state import State
     from appliance.store.repository import Stored
 
 Op = Create | Delete | Swap

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.broker.ports import Custody, Trail
+from appliance.broker.state import State
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import custody as messages
 from appliance.domain.records import Authority, AuthorityKey, AuthorityKind
 from hsm.encoding import public_key
 
 if TYPE_CHECKING:
-    from appliance.broker.ports import Custody, Trail
-    from appliance.broker.state import State
     from appliance.domain.operations.operation import Nothing
 
 

@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.broker.accounts import Accounts
+from appliance.broker.authorities import Authorities
+from appliance.broker.browser_logins import BrowserLogins
+from appliance.broker.connect import Connect
+from appliance.broker.credentials import Credentials, WebSessions
+from appliance.broker.enrolment import Enrolment
+from appliance.broker.gate import Gate
+from appliance.broker.journal import Journal
+from appliance.broker.machines import Machines
+from appliance.broker.sessions import Edge, Sessions
+from appliance.broker.sign_in import SignIn
+from appliance.broker.web_pages import WebPages
 from appliance.domain.operations import OPERATIONS
+from appliance.domain.operations.people import ClusterInfo
 
 if TYPE_CHECKING:
-    from appliance.broker.accounts import Accounts
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.browser_logins import BrowserLogins
     from appliance.broker.callers import Identity
-    from appliance.broker.connect import Connect
-    from appliance.broker.credentials import Credentials, WebSessions
-    from appliance.broker.enrolment import Enrolment
-    from appliance.broker.gate import Gate
-    from appliance.broker.journal import Journal
-    from appliance.broker.machines import Machines
-    from appliance.broker.sessions import Edge, Sessions
-    from appliance.broker.sign_in import SignIn
-    from appliance.broker.web_pages import WebPages
-    from appliance.domain.operations.people import ClusterInfo
 
 UseCase = Callable[[Any, Any], object]
 

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appliance.broker.credentials import Credentials, PersonKeys
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.state import State
 from appliance.domain.errors import Conflict, Denied, NotFound
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import people
@@ -17,8 +19,6 @@ from appliance.domain.records import BrowserLogin
 
 if TYPE_CHECKING:
     from appliance.broker.callers import Person
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.state import State
     from appliance.store.repository import Stored
 
 LIFE = timedelta(minutes=3)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from appliance.broker.authorities import Authorities
+from appliance.broker.issue import Issuer
+from appliance.broker.ports import Clock, Egress, Randomness, Trail
+from appliance.broker.roles import Roles
 from appliance.broker.state import State, serial_name
 from appliance.certificates import templates
+from appliance.certificates.lifetimes import Lifetimes
 from appliance.certificates.presented import Presented, judge
 from appliance.domain import names
 from appliance.domain.decision import Factor
@@ -21,11 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.issue import Issuer
-    from appliance.broker.ports import Clock, Egress, Randomness, Trail
-    from appliance.broker.roles import Roles
-    from appliance.certificates.lifetimes import Lifetimes
     from appliance.domain.role import SessionOptions
 
 USER_PRESENT = 0x01

@@ -9,21 +9,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from appliance.authn.requirement import enrolled
+from appliance.broker.authorities import Authorities
 from appliance.broker.callers import Person
 from appliance.broker.issue import Issuer, line
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.roles import Roles
+from appliance.broker.sign_in import SignIn
+from appliance.broker.state import State
 from appliance.certificates import templates
+from appliance.certificates.lifetimes import Lifetimes
 from appliance.domain.errors import Denied
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import OPERATIONS, Caller, people
 from appliance.domain.records import AuthorityKind, User, WebSession
 
 if TYPE_CHECKING:
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.roles import Roles
-    from appliance.broker.sign_in import SignIn
-    from appliance.broker.state import State
-    from appliance.certificates.lifetimes import Lifetimes
     from appliance.domain.operations.operation import Nothing
 
 TOKEN_BYTES = 32

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from appliance.broker.callers import Identity, Person
+from appliance.broker.ports import Clock, Trail
+from appliance.broker.roles import Roles
+from appliance.broker.state import State
 from appliance.domain.errors import Denied
 from appliance.domain.events import Event, EventName
 
 if TYPE_CHECKING:
-    from appliance.broker.ports import Clock, Trail
-    from appliance.broker.roles import Roles
-    from appliance.broker.state import State
     from appliance.domain.operations import Operation
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from appliance.broker.authorities import Authorities
+from appliance.broker.ports import Clock, Custody, Trail
+from appliance.broker.state import State
 from appliance.certificates.custody import Signed
 from appliance.certificates.templates import SshSpec
 from appliance.domain.events import Event, EventName
@@ -14,9 +17,6 @@ from hsm.encoding import certificate as wire
 from hsm.encoding import public_key
 
 if TYPE_CHECKING:
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.ports import Clock, Custody, Trail
-    from appliance.broker.state import State
     from appliance.certificates.custody import Signed
     from appliance.certificates.templates import TlsSpec
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.broker.callers import Identity, Person
+from appliance.broker.ports import Clock, Recordings, Trail
+from appliance.broker.roles import Roles
+from appliance.broker.state import State
 from appliance.domain import names
 from appliance.domain.errors import Denied, Invalid, NotFound
 from appliance.domain.events import Event, EventName
@@ -13,9 +16,6 @@ from appliance.domain.operations import Rule
 from appliance.domain.operations import journal as messages
 
 if TYPE_CHECKING:
-    from appliance.broker.ports import Clock, Recordings, Trail
-    from appliance.broker.roles import Roles
-    from appliance.broker.state import State
     from appliance.domain.records import Session
 
 MAX_PAGE = 1000

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from appliance.broker.authorities import Authorities
 from appliance.broker.callers import Identity, Person
 from appliance.broker.issue import Issuer, line
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.roles import Roles
+from appliance.broker.state import State
 from appliance.certificates import templates
+from appliance.certificates.lifetimes import Lifetimes
 from appliance.certificates.openssh import read_line
 from appliance.domain import names
 from appliance.domain.errors import Exists, Invalid, NotFound
@@ -15,13 +19,6 @@ from appliance.domain.events import Event, EventName
 from appliance.domain.operations import nodes as messages
 from appliance.domain.operations.operation import Nothing, Rule
 from appliance.domain.records import AuthorityKind, Node, NodeKind, User
-
-if TYPE_CHECKING:
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.roles import Roles
-    from appliance.broker.state import State
-    from appliance.certificates.lifetimes import Lifetimes
 
 SSH_PORT = 22
 ALL_NODES = Rule("node", "list")

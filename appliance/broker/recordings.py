@@ -8,16 +8,22 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from appliance.broker.ports import Finished
-from appliance.domain.errors import Invalid, NotFound, Unavailable
+from appliance.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from appliance.recording.asciicast import export
-from appliance.recording.errors import FormatError, RecordingError, UnknownRecording
+from appliance.recording.errors import (
+    FormatError,
+    OffsetConflict,
+    OffsetGap,
+    RecordingError,
+    RecordingFinished,
+    UnknownRecording,
+)
 from appliance.recording.frames import Outcome
-from appliance.recording.store import parse_session_id
+from appliance.recording.store import RecordingStore, parse_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.recording.store import RecordingStore
 
 LINES = 2000
 """Lines of an asciicast in one part."""
@@ -67,6 +73,8 @@ def _translated() -> Iterator[None]:
         raise NotFound("there is no such recording") from error
     except FormatError as error:
         raise Unavailable(f"the recording is damaged: {error}") from error
+    except (OffsetGap, OffsetConflict, RecordingFinished) as error:
+        raise Conflict(str(error)) from error
     except RecordingError as error:
         raise Invalid(str(error)) from error
     except OSError as error:

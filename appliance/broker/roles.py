@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from appliance.broker.state import State
 from appliance.domain import codec
 from appliance.domain.decision import Deny
 from appliance.domain.errors import Denied, Invalid
@@ -22,7 +23,6 @@ from appliance.policy.decision import (
 from appliance.policy.presets import PRESETS
 
 if TYPE_CHECKING:
-    from appliance.broker.state import State
     from appliance.domain.operations import Rule
     from appliance.domain.records import User
     from appliance.domain.role import Role

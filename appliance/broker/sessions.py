@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
 
+from appliance.broker.authorities import Authorities
+from appliance.broker.issue import Issuer
+from appliance.broker.ports import Clock, Recordings, Trail
+from appliance.broker.state import State
 from appliance.certificates import templates
+from appliance.certificates.lifetimes import Lifetimes
 from appliance.domain import names
 from appliance.domain.errors import Denied, Invalid, NotFound
 from appliance.domain.events import BY_NAME, Event, EventName
 from appliance.domain.operations import ssh
 from appliance.domain.operations.operation import Nothing
 from appliance.domain.records import AuthorityKind, Session
-
-if TYPE_CHECKING:
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.issue import Issuer
-    from appliance.broker.ports import Clock, Recordings, Trail
-    from appliance.broker.state import State
-    from appliance.certificates.lifetimes import Lifetimes
 
 SILENT = timedelta(seconds=30)
 """A session that no worker has spoken of for so long is over: its worker died."""

@@ -13,8 +13,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from appliance.authn.attempt import Attempt, Requirement
+from appliance.authn.codes import Codes
 from appliance.authn.passkeys import CloneSuspected, Passkeys
+from appliance.authn.password import PasswordCheck
 from appliance.authn.requirement import SETTINGS, enrolled, sign_in
+from appliance.authn.seeds import SeedVault
+from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.state import State
+from appliance.broker.throttle import Throttle
 from appliance.domain.decision import Factor
 from appliance.domain.errors import Conflict, Denied, NotFound
 from appliance.domain.events import Event, EventName
@@ -22,12 +28,6 @@ from appliance.domain.operations import people
 from appliance.domain.records import Credentials, LoginAttempt
 
 if TYPE_CHECKING:
-    from appliance.authn.codes import Codes
-    from appliance.authn.password import PasswordCheck
-    from appliance.authn.seeds import SeedVault
-    from appliance.broker.ports import Clock, Randomness, Trail
-    from appliance.broker.state import State
-    from appliance.broker.throttle import Throttle
     from appliance.store.repository import Stored
 
 ATTEMPT_LIFE = timedelta(minutes=5)

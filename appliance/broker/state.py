@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from appliance.authn.throttle import Failures
 from appliance.domain import records
+from appliance.store.backend import Backend
 from appliance.store.repository import Repository
-
-if TYPE_CHECKING:
-    from appliance.store.backend import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,11 @@ import hashlib
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from appliance.authn.throttle import Curve
+from appliance.broker.ports import Clock
+from appliance.broker.state import State
 from appliance.domain.errors import Exists, Throttled
-
-if TYPE_CHECKING:
-    from appliance.authn.throttle import Curve
-    from appliance.broker.ports import Clock
-    from appliance.broker.state import State
 
 TRIES = 20
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.audit.reader import Query
+from appliance.audit.log import AuditLog
+from appliance.audit.reader import AuditReader, Query
+from appliance.broker.ports import Clock
 
 if TYPE_CHECKING:
-    from appliance.audit.log import AuditLog
-    from appliance.audit.reader import AuditReader
-    from appliance.broker.ports import Clock
     from appliance.domain.events import Event
     from appliance.domain.operations.journal import EventsQuery
 

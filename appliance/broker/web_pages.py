@@ -8,15 +8,15 @@ from ipaddress import ip_address
 from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING
 
+from appliance.broker.authorities import Authorities
+from appliance.broker.issue import Issuer
+from appliance.broker.ports import Clock
 from appliance.certificates.templates import SKEW, TlsSpec
 from appliance.domain.operations import custody as messages
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from appliance.broker.authorities import Authorities
-    from appliance.broker.issue import Issuer
-    from appliance.broker.ports import Clock
 
 LIFE = timedelta(days=90)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from appliance.cli import frame, output
+from appliance.cli.durations import TtlType
 from appliance.client import Api, UnixTransport
 from appliance.config import load
 from appliance.domain.errors import Unavailable
@@ -90,18 +91,9 @@ def users() -> None:
     """People's accounts."""
 
 
-def _ttl(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    from appliance.config.schema import duration
-
-    del context, parameter
-    try:
-        seconds = duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    return int(float(str(seconds)))
-
-
-ttl_option = click.option("--ttl", default="1h", show_default=True, callback=_ttl, help="Life of the link.")
+ttl_option = click.option(
+    "--ttl", type=TtlType(), default="1h", show_default=True, help="Life of the link, from 1m to 48h."
+)
 
 
 def _names(value: str) -> tuple[str, ...]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from appliance.client.transport import Transport
 from appliance.domain import codec
 from appliance.domain.errors import ERRORS, Denied, SallyportError, Throttled, Unavailable
 from appliance.domain.operations import OPERATIONS
-
-if TYPE_CHECKING:
-    from appliance.client.transport import Transport
 
 SESSION_HEADER = "Sallyport-Session"
 MAX_RETRY_AFTER = 86400

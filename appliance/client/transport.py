@@ -7,7 +7,7 @@ import hmac
 import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from cryptography import x509
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0
 """A signature by a slow token behind a queue still fits; a hung service does not hold callers longer."""
+KEPT_SECONDS = 5.0
+"""An idle connection is kept for less time than any of our servers keeps it: none is used that is closing."""
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
@@ -37,6 +39,10 @@ class Transport(ABC):
         """Close the connections."""
 
 
+def _http(**connection: Any) -> httpx2.HTTPTransport:
+    return httpx2.HTTPTransport(limits=httpx2.Limits(keepalive_expiry=KEPT_SECONDS), **connection)
+
+
 def _client(transport: httpx2.HTTPTransport, base: str) -> httpx2.Client:
     # trust_env off: no proxy or CA variable of the environment may redirect or widen this connection
     timeout = httpx2.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS)
@@ -48,7 +54,7 @@ class UnixTransport(Transport):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._client = _client(httpx2.HTTPTransport(uds=str(path)), "http://auth")
+        self._client = _client(_http(uds=str(path)), "http://auth")
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """See `Transport.post`."""
@@ -79,9 +85,7 @@ class TlsTransport(Transport):
     """Over mutual TLS to the first of several auth servers that answers."""
 
     def __init__(self, servers: Sequence[str], context: ssl.SSLContext) -> None:
-        self._clients = [
-            _client(httpx2.HTTPTransport(verify=context), f"https://{server}") for server in servers
-        ]
+        self._clients = [_client(_http(verify=context), f"https://{server}") for server in servers]
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """See `Transport.post`. Moves on to the next server only when no connection was made.

@@ -111,7 +111,6 @@ PRESET_DOCUMENTS: Mapping[str, Document] = {
             "kubernetes_users": ["{{internal.kubernetes_users}}"],
             "rules": [{"resources": ["event", "session"], "verbs": READ, "where": _OWN_SESSION}],
         },
-        {"max_session_ttl": "12h"},
     ),
     "auditor": _document(
         "auditor",
@@ -122,7 +121,6 @@ PRESET_DOCUMENTS: Mapping[str, Document] = {
                 {"resources": ["certificate", "lock", "node", "session_tracker"], "verbs": READ},
             ],
         },
-        {"max_session_ttl": "12h"},
     ),
     "requester": _document(
         "requester",

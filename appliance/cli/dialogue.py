@@ -1,0 +1,39 @@
+"""What `sally` asks a person at the terminal, and how it uses a security key of theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class Terminal:
+    """Prompts on stderr; nothing typed is echoed unless it may be seen."""
+
+    def password(self, user: str) -> str:
+        """Ask for the password."""
+        typed: str = click.prompt(f"Password for {user}", hide_input=True, err=True)
+        return typed
+
+    def code(self, *, or_key: bool) -> str:
+        """Ask for a code."""
+        hint = " (Enter alone: use a security key)" if or_key else ""
+        typed: str = click.prompt(f"One-time code{hint}", default="", show_default=False, err=True)
+        return typed.strip()
+
+    def security_key(self, options: dict[str, Any], origin: str) -> dict[str, Any]:
+        """Have a key on this machine answer."""
+        from appliance.cli.security_keys import assertion
+
+        return assertion(options, origin)
+
+    def browser(self, url: str, code: str) -> None:
+        """Show where to go and what code to compare."""
+        click.echo(f"Open this page in a browser, on any machine:\n\n  {url}\n", err=True)
+        click.echo(f"It must show the code {code}. Waiting for your answer there.", err=True)
+
+    def confirm_pin(self, pin: str) -> bool:
+        """Ask whether a cluster's pin is the right one."""
+        click.echo(f"This cluster is not known yet. It shows the pin\n  {pin}", err=True)
+        answer: bool = click.confirm("Is that what its administrator told you?", err=True)
+        return answer
