@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 class VirtualKey:
     """A key that can be plugged somewhere.
 
-    `entropy(n)` returns n random bytes, `clock()` seconds that never go back; `person_takes` overrides how
-    long the model's person takes to touch it. RSA keys and ECDSA nonces come
-    from the cryptography library's own generator; all else is a function of `entropy`.
+    `entropy(n)` returns n random bytes, `clock()` seconds that never go back; `person_takes` and
+    `gives_up_after` override the model's seconds until a touch, and until the key no longer waits for one.
+    RSA keys and ECDSA nonces come from the cryptography library's own generator; all else is a function of
+    `entropy`.
     """
 
     store: StateStore
@@ -43,6 +44,7 @@ class VirtualKey:
     clock: Callable[[], float]
     faults: FaultPlan = field(default_factory=FaultPlan)
     person_takes: float | None = None
+    gives_up_after: float | None = None
     state: KeyState = field(init=False)
     plugged_at: float = field(init=False)
     power_cycles: int = field(init=False, default=0)
@@ -95,7 +97,8 @@ class VirtualKey:
             return Touch.REFUSED
         nobody = self._strikes(NobodyTouches)
         takes = self.profile.touch_seconds if self.person_takes is None else self.person_takes
-        seconds = self.profile.touch_timeout if nobody else takes
+        patience = self.profile.touch_timeout if self.gives_up_after is None else self.gives_up_after
+        seconds = patience if nobody else takes
         went_on = (yield AwaitTouch(seconds=seconds)) if seconds else True
         if not went_on:
             return Touch.CANCELLED

@@ -80,15 +80,15 @@ class PrivatePcscd:
         return {**os.environ, SOCKET_VARIABLE: str(self.socket_path)}
 
     @contextmanager
-    def insert(self, key: VirtualKey, *, atr: bytes = NFC_ATR) -> Iterator[VpcdCard]:
-        """Put a key into the reader for a while; it is there when the block begins."""
-        with VpcdCard(key, port=PORT, atr=atr, dial=self._dial) as card:
-            wait_for_card(present=True)
+    def insert(self, key: VirtualKey, *, atr: bytes = NFC_ATR, slot: int = 0) -> Iterator[VpcdCard]:
+        """Put a key into reader 0 or 1 for a while; it is there when the block begins."""
+        with VpcdCard(key, port=PORT + slot, atr=atr, dial=self._dial) as card:
+            wait_for_card(present=True, slot=slot)
             try:
                 yield card
             finally:
                 card.unplug()
-                wait_for_card(present=False)
+                wait_for_card(present=False, slot=slot)
 
     def _dial(self, host: str, port: int) -> socket.socket:
         """Connect from inside the daemon's network: a socket stays in the namespace it was made in."""
@@ -166,18 +166,18 @@ def _point_to(path: Path) -> None:
     _STABLE.symlink_to(path)
 
 
-def wait_for_card(*, present: bool, seconds: float = 10.0) -> None:
-    """Wait until pcscd sees a card in any reader, or none; raises `TimeoutError`."""
-    _wait_until(lambda: _card_present() == present, f"card {'not ' * present}in the reader", seconds)
+def wait_for_card(*, present: bool, slot: int = 0, seconds: float = 10.0) -> None:
+    """Wait until pcscd sees a card in that reader, or none; raises `TimeoutError`."""
+    _wait_until(lambda: _card_present(slot) == present, f"card {'not ' * present}in the reader", seconds)
 
 
-def _card_present() -> bool:
+def _card_present(slot: int) -> bool:
     result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     if result != scard.SCARD_S_SUCCESS:
         return False
     try:
         _, readers = scard.SCardListReaders(context, [])
-        states = [(reader, scard.SCARD_STATE_UNAWARE) for reader in readers]
+        states = [(name, scard.SCARD_STATE_UNAWARE) for name in readers if name.endswith(f"0{slot}")]
         _, found = scard.SCardGetStatusChange(context, 0, states)
         return any(state & scard.SCARD_STATE_PRESENT for _, state, _ in found)
     finally:

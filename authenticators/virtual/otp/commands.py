@@ -76,7 +76,8 @@ class OtpApplication:
             use = 0
             self.keep(number, slot)
         self.session_uses[number] = use
-        ticks = int(self.key.seconds_plugged * _TICKS_A_SECOND)
+        # The counter runs at about 8 Hz and nobody types two codes in one tick; a program may ask that fast.
+        ticks = int(self.key.seconds_plugged * _TICKS_A_SECOND) + use
         return slots.token(slot, uid=uid, timestamp=ticks, session_use=use, noise=self.key.entropy(2))
 
     def keep(self, number: int, slot: OtpSlot | None) -> None:
