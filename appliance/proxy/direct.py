@@ -26,6 +26,7 @@ class DirectStream:
         self._channel: BridgeChannel | None = None
         self._to_node = 0
         self._to_person = 0
+        self._halves = 0
         self._over = False
         self._ended_reason = "closed"
 
@@ -67,6 +68,7 @@ class DirectStream:
         """The node sends no more."""
         if self._channel is not None:
             self._channel.write_eof()
+        self._half_closed()
 
     def socket_lost(self) -> None:
         """The node is gone."""
@@ -111,7 +113,14 @@ class DirectStream:
         """The person sends no more."""
         if self._socket is not None and self._socket.can_write_eof():
             self._socket.write_eof()
+        self._half_closed()
         return True
+
+    def _half_closed(self) -> None:
+        # As sshd does; a stock client waits for it
+        self._halves += 1
+        if self._halves == 2 and self._channel is not None:  # noqa: PLR2004 - both
+            self._channel.close()
 
     def pause_writing(self) -> None:
         """The person is slow."""

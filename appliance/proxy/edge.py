@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -113,9 +114,19 @@ class Edge:
     tasks: Tasks = field(default_factory=Tasks)
     sessions: Crowd[Session] = field(default_factory=Crowd)
     streams: Crowd[DirectStream] = field(default_factory=Crowd)
+    people: Counter[str] = field(default_factory=Counter)
+    """Who is in, with the number of their connections."""
     draining: bool = False
     workers: int = 1
     """How many workers share limits that hold for all of them."""
+
+    def share(self, limit: int) -> int:
+        """Return this worker's part of a limit on all of them, rounded up."""
+        return -(-limit // self.workers)
+
+    def room_for(self, user: str) -> bool:
+        """Whether this person may be among those who are in (`max_users`)."""
+        return user in self.people or len(self.people) < self.share(self.trust.max_users)
 
     def timestamp(self) -> float:
         """Return seconds since 1970, by the clock that was handed in."""

@@ -97,7 +97,7 @@ class Forwards:
             session.failed(error)
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "can't be recorded") from error
         watch = Forwarding(session, kind, destination)
-        watch.pipe = Pipe(watch)
+        watch.pipe = Pipe(watch, closes_itself=True)
         return watch.pipe
 
     # What the person asks for

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BACKLOG = 1024
+LOG_EVERY = 1.0
+"""Seconds between two lines about people who are turned away."""
 GREETING = f"SSH-2.0-{VERSION}\r\n".encode()
 MAX_LINE = 1024
 """Bytes of a first line; RFC 4253 section 4.2 has 255."""
@@ -59,7 +62,9 @@ class Listener:
         self.edge = edge
         self.bastion = bastion
         self.connections: Crowd[PersonConnection] = Crowd()
+        self.turned: Counter[Turned] = Counter()
         self._server: asyncio.Server | None = None
+        self._logged, self._unlogged = float("-inf"), 0
 
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept."""
@@ -72,9 +77,15 @@ class Listener:
             self._server.close()
             self._server = None
 
-    def users(self) -> int:
-        """How many different people are logged in."""
-        return len({one.user for one in self.connections if one.user})
+    def turned_away(self, source: str, turned: Turned) -> None:
+        """Log that somebody is not let in: a line a second, however many come."""
+        self.turned[turned] += 1
+        self._unlogged += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._logged < LOG_EVERY:
+            return
+        log.info("turned away %d, the last %s: %s", self._unlogged, source, turned.value)
+        self._logged, self._unlogged = now, 0
 
 
 class Visitor(asyncio.Protocol):
@@ -96,7 +107,7 @@ class Visitor(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         turned = self._arrive(loop.time())
         if turned is not None:
-            log.info("%s is turned away: %s", self._source, turned.value)
+            self._listener.turned_away(self._source, turned)
             transport.write(f"Not now: {turned.value}\r\n".encode())
             transport.close()
             return
@@ -109,7 +120,7 @@ class Visitor(asyncio.Protocol):
     def _arrive(self, now: float) -> Turned | None:
         if self._edge.draining:
             return Turned.DRAINING
-        most = -(-self._edge.trust.max_connections // self._edge.workers)
+        most = self._edge.share(self._edge.trust.max_connections)
         chance = random.random()  # noqa: S311 - early drop, as a router does it; nothing secret
         return self._edge.door.arrive(self._source, now=now, chance=chance, max_connections=most)
 

@@ -20,6 +20,7 @@ from appliance.proxy import certificate
 from appliance.proxy.errors import CertificateInvalid
 from appliance.proxy.fast.channel import BridgeChannel
 from appliance.proxy.fast.server import ServerConnection
+from appliance.proxy.limits import Turned
 
 if TYPE_CHECKING:
     import re
@@ -126,6 +127,8 @@ class PersonConnection(ServerConnection):
         rights, self._rights = self._rights, None
         if rights is not None:
             rights.lost()
+        if self.user:
+            self._go_out()
         if self._on_lost is not None:
             self._on_lost(exc)
 
@@ -209,7 +212,7 @@ class PersonConnection(ServerConnection):
         match admission:
             case Admitted(rights):
                 self._rights = rights
-                self.user = signed.certificate.key_id
+                self._come_in(signed.certificate.key_id)
                 if self._on_authenticated is not None:
                     self._on_authenticated(signed)
                 return True
@@ -219,6 +222,16 @@ class PersonConnection(ServerConnection):
                 if final:
                     raise asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, message)
                 return False
+
+    def _come_in(self, user: str) -> None:
+        self.user = user
+        self.edge.people[user] += 1
+
+    def _go_out(self) -> None:
+        user, self.user = self.user, ""
+        self.edge.people[user] -= 1
+        if self.edge.people[user] <= 0:
+            del self.edge.people[user]
 
     async def _admitted(self, signed: Signed, doubt: str | None) -> Admission:
         # A client that sends its next request meanwhile cancels this one; auth's answer must not be lost
@@ -230,6 +243,8 @@ class PersonConnection(ServerConnection):
             raise
 
     async def _admit(self, signed: Signed, doubt: str | None) -> Admission:
+        if not self.edge.room_for(signed.certificate.key_id):
+            return Refused(Turned.USERS.value)
         admission = await self._doorway.admit(self, signed)
         if isinstance(admission, Admitted) and (doubt is not None or self.is_closed()):
             admission.rights.lost()

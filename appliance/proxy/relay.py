@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STDERR = 1
+BOTH = 2
 
 
 class Hold(Enum):
@@ -126,14 +127,20 @@ class End:
 
 
 class Pipe:
-    """Two ends and who watches. `bytes_in` went to the node, `bytes_out` to the person."""
+    """Two ends and who watches. `bytes_in` went to the node, `bytes_out` to the person.
 
-    def __init__(self, watch: Watch) -> None:
+    `closes_itself` when both directions have ended, as forwards do; a program's channel is closed by
+    the node, after it has told how the program ended.
+    """
+
+    def __init__(self, watch: Watch, *, closes_itself: bool = False) -> None:
         self.watch = watch
         self.person = End(self)
         self.node = End(self)
         self.bytes_in = 0
         self.bytes_out = 0
+        self.closes_itself = closes_itself
+        self._halves = 0
         self._over = False
 
     def begin(self, *ends: End) -> None:
@@ -168,6 +175,9 @@ class Pipe:
             self.watch.person_done()
         if source.other.channel is not None:
             source.other.channel.write_eof()
+        self._halves += 1
+        if self._halves == BOTH and self.closes_itself:
+            self.close()
 
     def asked(self, source: End, name: str, payload: bytes, want_reply: bool) -> Answer:  # noqa: FBT001
         """Let the watch decide a request."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.proxy.config import Limits, WorkerConfig
+from appliance.proxy.config import Limits, Penalties, Startups, WorkerConfig
 from appliance.proxy.worker import Worker, make_host_key, running
 from appliance.recording.ticks import SYSTEM_TICKS
 from tests.support.authority import CLUSTER, MemoryAuthority, Node, SystemClock
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROOMY = Limits(arrivals_per_second=1000, arrivals_burst=1000, pulse=0.2)
+ROOMY = Limits(
+    arrivals_per_second=1000,
+    arrivals_burst=1000,
+    pulse=0.2,
+    penalties=Penalties(threshold=1e9),
+    startups=Startups(start=1000, full=2000),
+    startups_per_source=1000,
+)
+"""For tests that come often from one address and are not about that."""
 
 
 class WorkerThread:
@@ -109,7 +117,8 @@ class Bastion:
         known.write_text(f"@cert-authority *.{CLUSTER},[127.0.0.1]:{self.port},bastion {line}\n")
         path = self.folder / "ssh_config"
         path.write_text(
-            f"Host bastion\n  HostName 127.0.0.1\n  Port {self.port}\n  User {self.user}\n  HostKeyAlias bastion\n"
+            f"Host bastion\n  HostName 127.0.0.1\n  Port {self.port}\n  User {self.user}\n"
+            "  HostKeyAlias bastion\n"
             f"Host *.{CLUSTER}\n  ProxyCommand ssh -F {path} -W %h:%p bastion\n  User {self.node.login}\n"
             f"Host *\n  IdentityFile {identity}\n  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n"
             f"  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  BatchMode yes\n  {extra}\n"
