@@ -14,7 +14,8 @@ the disk, and only then may the effect happen; when it can't be written, the cal
     reader      AuditReader: questions by time, type, person, session, text, in pages
     merkle      the RFC 6962 tree over the lines: root, inclusion and consistency proofs: pure
     tree        the hashes of that tree in a file, rebuilt from the log whenever in doubt
-    note        signed notes (C2SP signed-note), Ed25519
+    note        signed notes (C2SP signed-note), Ed25519 or P-256: pure
+    signer      the audit key in the signer process
     checkpoint  signed tree heads (C2SP tlog-checkpoint) and where their copies go
     verify      `python -m appliance.audit.verify DIR --key KEY`: needs nothing but the files
     sinks       where copies of the events go: the interface, and a file

@@ -7,6 +7,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ from appliance.audit.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 TIMEOUT = 10.0
 MAX_ANSWER = 16 * 1024 * 1024

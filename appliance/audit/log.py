@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol, Self
@@ -18,7 +19,7 @@ from appliance.audit.recovery import Torn, pending, recover, sync_folder
 from appliance.batching import Batcher, BatcherBusy, BatcherClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType

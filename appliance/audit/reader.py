@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from appliance.audit.errors import ChainBroken
@@ -12,7 +13,6 @@ from appliance.audit.index import Condition, Entry, Index, micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
 MAX_LIMIT = 1000

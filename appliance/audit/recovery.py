@@ -11,15 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from appliance.audit.chain import GENESIS, Head, leaf_hash, link_of
 from appliance.audit.errors import ChainBroken
 from appliance.audit.files import FILE_MODE, day_files, lines_of
 from appliance.audit.line import MAX_LINE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TAIL = 16 * 1024 * 1024
 """Bytes at the end of the last file that are checked; more than any batch can be."""

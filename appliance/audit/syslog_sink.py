@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from appliance.audit.errors import SinkUnavailable
@@ -14,7 +15,6 @@ from appliance.audit.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 TIMEOUT = 10.0
 """Seconds for a connection, and for each batch."""

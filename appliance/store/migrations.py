@@ -6,15 +6,12 @@ transaction with the number that says it was done, so a crash leaves the old sch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from sqlite_utils import Database
 
 from appliance.store.errors import SchemaTooNew
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlite_utils import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
