@@ -8,6 +8,7 @@ sent twice by itself, since the first one may have been signed.
 from __future__ import annotations
 
 import select
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, TypeVar
@@ -86,8 +87,9 @@ class _Connection:
     def is_open(self) -> bool:
         """Whether the other side has neither closed nor said anything unasked."""
         # Not recv with MSG_DONTWAIT: a Python socket with a time-out waits for it all the same.
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        return not readable
+        waiting = select.poll()  # not select: a busy process has descriptors beyond its 1024
+        waiting.register(self._socket, select.POLLIN)
+        return not waiting.poll(0)
 
     def close(self) -> None:
         self._socket.close()

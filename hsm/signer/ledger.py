@@ -137,8 +137,7 @@ class Ledger:
 
     def _write(self, data: bytes) -> None:
         try:
-            written = os.pwrite(self._file, data, self._size)
-            written += os.pwrite(self._file, data[written:], self._size + written)  # the rest, or the reason
+            _write_all(self._file, data, self._size)
             os.fdatasync(self._file)
         except OSError as error:
             self._take_back()
@@ -183,6 +182,12 @@ class Serials:
         if self.counter >> _COUNTER_BITS:
             raise SignerError(Code.LEDGER, "this epoch's serial numbers are used up; restart the signer")
         return self.epoch << _COUNTER_BITS | self.counter
+
+
+def _write_all(file: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(file, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def _open_locked(path: Path) -> int:

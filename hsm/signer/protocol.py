@@ -249,8 +249,9 @@ class Head:
 
 
 class SealState(StrEnum):
-    """Whether the signer can sign."""
+    """Whether the signer can sign: it is opening only from its start until the token has answered."""
 
+    OPENING = "opening"
     OPEN = "open"
     SEALED = "sealed"
     TOKEN_GONE = "token_gone"  # noqa: S105  # not a password

@@ -121,7 +121,8 @@ class SignerServer:
     def stop(self) -> None:
         """Stop serving; may be called from any thread."""
         if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped already
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     @property
     def head(self) -> Head:

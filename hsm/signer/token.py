@@ -38,10 +38,12 @@ class Token:
 
     @property
     def state(self) -> SealState:
-        """Whether it is sealed, open, or to be opened as soon as the token is there."""
+        """Whether it is sealed, opening, open, or to be opened as soon as the token is there."""
         if self._provider is not None:
             return SealState.OPEN
-        return SealState.TOKEN_GONE if self._pin else SealState.SEALED
+        if self._pin is None:
+            return SealState.SEALED
+        return SealState.TOKEN_GONE if self.reason else SealState.OPENING
 
     def provider(self) -> KeyProvider:
         """Return the open provider; raises `SignerError` SEALED, `TokenGone`, `PinRefused`, `PinLocked`."""
