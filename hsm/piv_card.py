@@ -28,13 +28,13 @@ from hsm.apdu import (
     parse_tlvs,
     tlv,
 )
+from hsm.encoding.public_key import SigningPublicKey
 from hsm.encoding.signature import Signature, digest
 from hsm.errors import Malformed, PinLocked, PinRefused, TokenFault, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hsm.encoding.public_key import SigningPublicKey
     from hsm.secret import Secret
 
 _PIV = bytes.fromhex("a000000308")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pkcs11
@@ -35,8 +36,6 @@ from pkcs11.exceptions import (
 from hsm.errors import Malformed, PinLocked, PinRefused, TokenFault, TokenGone
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hsm.uri import Pkcs11Uri
 
 LOST = (

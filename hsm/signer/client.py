@@ -8,7 +8,6 @@ sent twice by itself, since the first one may have been signed.
 from __future__ import annotations
 
 import select
-import select
 import socket
 import threading
 from typing import TYPE_CHECKING, TypeVar

@@ -7,14 +7,12 @@ The table is part of the signer's configuration and is changed at the console on
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hsm.errors import Malformed
 from hsm.signer.protocol import REQUESTS, Ca, Code, SignerError, Usage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HOUR, DAY = 3600, 24 * 3600
 SSH_EXTENSIONS = frozenset(

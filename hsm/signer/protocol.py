@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hsm.algorithm import Algorithm  # noqa: TC001  # the codec reads the annotations at run time
+from hsm.algorithm import Algorithm  # the codec reads the annotations at run time
 from hsm.errors import HsmError
 
 

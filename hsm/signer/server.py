@@ -26,8 +26,10 @@ import stat
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hsm.errors import HsmError, Malformed
@@ -38,9 +40,6 @@ from hsm.signer.protocol import Answer, Code, Head, Request, SignerError
 from hsm.signer.queue import FairQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from hsm.signer.ledger import Ledger
     from hsm.signer.token import Token
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -20,9 +20,6 @@ from hsm.secret import Secret
 from tests.support import softhsm
 from tests.support.piv_bench import PivBench
 from tests.support.signer import CHEAP
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAMESPACE = Namespace(cluster="main")
 LABEL = "sallyport:main:user:1"

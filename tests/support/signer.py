@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 
 from hsm.file import Cost, FileProvider
 from hsm.naming import Namespace
