@@ -9,6 +9,7 @@ those allowed there; a TLS connection stands for the person in its client certif
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from appliance.domain.errors import Denied, Invalid
 from appliance.domain.operations import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 DOOR = "sallyport.door"
 TLS_SOCKET = "sallyport.tls_socket"

@@ -9,8 +9,9 @@ import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cheroot import wsgi
 from cheroot.makefile import MakeFile
@@ -18,9 +19,6 @@ from cheroot.ssl import Adapter
 
 from appliance.api.identify import DOOR, TLS_SOCKET, Door
 from appliance.domain.errors import Unavailable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 THREADS = 8

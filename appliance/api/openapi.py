@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -9,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import Flag, StrEnum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from appliance import __version__
 from appliance.domain.codec import TAG
 from appliance.domain.operations import OPERATIONS, Operation
 
@@ -98,3 +101,7 @@ def _object(kind: type, schemas: dict[str, Schema]) -> Schema:
         "required": required,
         "additionalProperties": False,
     }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(describe(__version__), indent=1, sort_keys=True) + "\n")

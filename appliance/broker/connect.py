@@ -12,7 +12,7 @@ from appliance.broker.roles import Roles
 from appliance.broker.state import State, serial_name
 from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
-from appliance.certificates.presented import Presented, judge
+from appliance.certificates.presented import Presented, claimed_user, judge
 from appliance.domain import names
 from appliance.domain.decision import Factor
 from appliance.domain.errors import Denied, Invalid
@@ -278,6 +278,7 @@ class Connect:
         self.trail.record(
             Event(
                 name=EventName.AUTH,
+                user=claimed_user(evidence.certificate),
                 login=login,
                 source=evidence.source,
                 error=error.reason,

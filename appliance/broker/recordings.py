@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from appliance.broker.ports import Finished
 from appliance.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from appliance.recording.asciicast import export
+from appliance.recording.asciicast import export, parts
 from appliance.recording.errors import (
     FormatError,
     OffsetConflict,
@@ -23,10 +23,6 @@ from appliance.recording.store import RecordingStore, parse_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-LINES = 2000
-"""Lines of an asciicast in one part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +53,13 @@ class StoredRecordings:
             return self.store.size(parse_session_id(session))
 
     def cast(self, session: str, cursor: int) -> tuple[str, int | None]:
-        """Return lines of the asciicast from number `cursor`, and where to go on."""
+        """Return part `cursor` of the asciicast (about 1 MiB), and the number of the next."""
         if cursor < 0:
             raise Invalid("cursor: expected 0 or what the part before gave as next")
         with _translated(), self.store.open(parse_session_id(session)) as recording:
-            lines = list(islice(export(recording.frames()), cursor, cursor + LINES))
-        return "".join(lines), cursor + LINES if len(lines) == LINES else None
+            rest = islice(parts(export(recording.frames(live=True))), cursor, None)
+            text, following = next(rest, ""), next(rest, None)
+        return text, None if following is None else cursor + 1
 
 
 @contextmanager

@@ -36,6 +36,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostIssued:
+    """A host certificate of the bastion, and when to make the next."""
+
+    blob: bytes
+    renew_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """What a proxy worker needs to serve."""
 
@@ -48,6 +56,8 @@ class Edge:
     bastion_names: tuple[str, ...]
     max_connections: int
     max_users: int
+    issued: dict[tuple[tuple[str, ...], bytes], HostIssued] = field(default_factory=dict)
+    """Certificates that still last: workers ask again every minute, and are given the same."""
 
     def register(self, identity: object, request: ssh.ProxyRegister) -> ssh.ProxyTrust:
         """Return names, authorities and limits, and certify the worker's host key."""
@@ -72,10 +82,14 @@ class Edge:
         return ssh.HostCertified(certificate=certificate)
 
     def _certify(self, principals: tuple[str, ...], host_key: bytes) -> bytes:
-        now = self.clock.now()
-        until = now + self.lifetimes.proxy_host
-        spec = templates.host_ssh(names=principals, public_key=host_key, now=now, until=until)
-        return self.issuer.ssh(spec)
+        now, life = self.clock.now(), self.lifetimes.proxy_host
+        known = self.issued.get((principals, host_key))
+        if known is not None and now < known.renew_at:
+            return known.blob
+        spec = templates.host_ssh(names=principals, public_key=host_key, now=now, until=now + life)
+        fresh = HostIssued(blob=self.issuer.ssh(spec), renew_at=now + life / 2)
+        self.issued[principals, host_key] = fresh
+        return fresh.blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

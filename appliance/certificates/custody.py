@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from appliance.broker.ports import Clock
 from appliance.domain.errors import Denied, Invalid, SallyportError, Sealed, Unavailable
 from appliance.domain.operations.custody import TokenStatus
 from appliance.domain.records import AuthorityKey, AuthorityKind
+from hsm.signer.client import SignerClient
 from hsm.signer.protocol import (
     RETRYABLE,
     Ca,
@@ -27,9 +29,7 @@ from hsm.signer.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.broker.ports import Clock
     from appliance.certificates.templates import Options, SshSpec, TlsSpec
-    from hsm.signer.client import SignerClient
     from hsm.signer.protocol import Issued
 
 AUTHORITY_LIFE = timedelta(days=3650)

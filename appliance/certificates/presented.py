@@ -17,7 +17,7 @@ from appliance.domain import names
 from appliance.domain.errors import Denied, Invalid
 from hsm.encoding import certificate as wire
 from hsm.encoding import public_key
-from hsm.encoding.signature import verify
+from hsm.encoding.signature import parse_ssh, verify
 from hsm.errors import HsmError
 
 if TYPE_CHECKING:
@@ -57,13 +57,28 @@ def judge(blob: bytes, *, authorities: Iterable[bytes], source: str, now: dateti
     )
 
 
+def claimed_user(blob: bytes) -> str:
+    """Return the name a certificate claims, for the log of a refusal; empty when it can't be read."""
+    try:
+        return names.user_name(wire.parse(blob[: MAX_CERTIFICATE + 1]).says.key_id)
+    except (HsmError, Invalid):
+        return ""
+
+
 def _check_signature(parsed: wire.ParsedCertificate, authorities: Iterable[bytes]) -> None:
     if parsed.says.signing_key not in set(authorities):
         raise Denied("certificate of an authority that is not trusted for people")
+    if not _signed_by(parsed):
+        raise Denied("certificate with a bad signature")
+
+
+def _signed_by(parsed: wire.ParsedCertificate) -> bool:
+    key = parsed.says.signing_key
     try:
-        verify(parsed.says.signing_key, parsed.signed_bytes, parsed.signature)
-    except HsmError as error:
-        raise Denied("certificate with a bad signature") from error
+        signature = parse_ssh(public_key.algorithm_of(key), parsed.signature)
+    except HsmError:
+        return False
+    return verify(key, parsed.signed_bytes, signature)
 
 
 def _check_claims(says: wire.SshCertificate) -> None:

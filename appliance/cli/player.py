@@ -56,7 +56,9 @@ def replay(path: Path, *, speed: float, idle: float) -> None:
     pauses = speed > 0
     with Recording.open(path) as recording:
         try:
-            for step in steps(recording.frames(), Speed(factor=speed if pauses else 1.0, idle_limit=idle)):
+            for step in steps(
+                recording.frames(live=True), Speed(factor=speed if pauses else 1.0, idle_limit=idle)
+            ):
                 if pauses:
                     time.sleep(step.delay)
                 sys.stdout.write(step.text)
