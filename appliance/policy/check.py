@@ -42,8 +42,6 @@ def check_role(role: Role) -> None:
     for path, check in _checks(role):
         try:
             check()
-        except DocumentError:
-            raise
         except Invalid as error:
             raise DocumentError(path, str(error)) from error
 

@@ -7,19 +7,19 @@ of its members, and a member by `count` different people in one of its modes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.domain.role import JoinPolicy, OnLeave, RequiredJoin, Role, SessionOptions, live_roles
+from appliance.policy.outcome import Subject
 from appliance.policy.pattern import parse_pattern
 from appliance.policy.rules import person_context
 from appliance.policy.where import JOIN_SCHEMA, parse_predicate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from appliance.policy.outcome import Subject
 
 ANY = "*"
 

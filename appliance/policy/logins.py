@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appliance.domain.role import RequestAccess, live_roles
@@ -10,7 +11,7 @@ from appliance.policy.options import merge_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from appliance.domain.role import Role
     from appliance.policy.outcome import ClusterPolicy

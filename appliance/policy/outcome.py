@@ -6,18 +6,14 @@ which words decided; `AccessPermit` also carries the options of the session. Onl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from appliance.domain.decision import Deny, Factor, Need, Permit
 from appliance.domain.document import Path, path_text
 from appliance.domain.role import LockingMode, RecordingMode, ResourceKind, SessionMfa, SessionOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from appliance.policy.traits import Traits
+from appliance.policy.traits import Traits
 
 SESSION_FACTORS = frozenset(
     {Factor.TOTP, Factor.HOTP, Factor.YUBICO_OTP, Factor.WEBAUTHN, Factor.SSH_SECURITY_KEY}

@@ -8,6 +8,7 @@ A program is a tuple of instructions that ends in `Match`; `regex.py` runs it. B
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from appliance.domain.errors import Invalid
 
@@ -291,6 +292,8 @@ class _Compiler:
                 self.emit(Save(2 * number))
                 self.add(item)
                 self.emit(Save(2 * number + 1))
+            case _:
+                assert_never(node)
 
     def choice(self, items: tuple[Node, ...]) -> None:
         exits = []

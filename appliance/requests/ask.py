@@ -7,12 +7,14 @@ dry run is checked in the same way and comes back marked; it can't be reviewed o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from appliance.domain.document import duration_text
 from appliance.domain.role import Approval, Role, Threshold, live_roles
+from appliance.policy.outcome import Subject
 from appliance.requests.canonical import role_digest
 from appliance.requests.errors import RequestClosed, UseDenied, WishInvalid
 from appliance.requests.model import (
@@ -31,9 +33,8 @@ from appliance.requests.model import (
 from appliance.requests.requestable import Requestable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from appliance.policy.outcome import Subject
 
 EVERYTHING = "*"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from appliance.domain.role import Threshold  # noqa: TC001 - the codec reads the types at run time
+from appliance.domain.role import Threshold
 
 PENDING_LIFE = timedelta(hours=1)
 ACCESS_LIFE = timedelta(hours=30)

@@ -7,10 +7,13 @@ the request, and the later ones are kept without effect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from appliance.domain.role import live_roles
+from appliance.domain.role import Role, live_roles
+from appliance.policy.outcome import Subject
 from appliance.policy.traits import with_own_login
 from appliance.policy.where import REVIEW_SCHEMA, Context, parse_predicate
 from appliance.requests.ask import check_reason, check_start
@@ -28,11 +31,7 @@ from appliance.requests.requestable import names_role
 from appliance.requests.tally import matched, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from appliance.domain.role import ReviewConditions, Role
-    from appliance.policy.outcome import Subject
+    from appliance.domain.role import ReviewConditions
 
 
 ACTION = "action:"

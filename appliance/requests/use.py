@@ -9,6 +9,7 @@ Nothing given outlives the request or the identity that uses it (A11).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from appliance.domain.role import live_roles
@@ -20,7 +21,6 @@ from appliance.requests.tally import tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     from appliance.domain.role import Role
 

@@ -1,5 +1,7 @@
 """The compiled policy must say exactly what the plain definition says, whatever happened before."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,8 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from appliance.domain.role import SessionMfa
+from appliance.policy import compiled as compiled_module
+from appliance.policy import labels as labels_module
+from appliance.policy import nodes as nodes_module
+from appliance.policy import plan as plan_module
 from appliance.policy.compiled import CompiledPolicy
-from appliance.policy.decision import AccessNeed, Resource, decide_access
+from appliance.policy.decision import AccessNeed, ClusterPolicy, Resource, decide_access
 from appliance.policy.labels import labels_match
 from appliance.policy.nodes import NodeIndex
 from appliance.policy.pattern import parse_pattern
@@ -126,6 +133,8 @@ class IndexOfChangingNodes(RuleBasedStateMachine):
         for condition in self.conditions:
             expected = {name for name, one in self.model.items() if labels_match(condition, one)}
             assert set(self.index.names(self.index.matching(condition))) == expected
+        anew = self.index._bits_having("env", parse_pattern("prod*"))
+        assert anew == self.index.having("env", ("prod*",), parse_pattern("prod*"))
 
 
 class IndexOfCommonValues(IndexOfChangingNodes):
@@ -203,6 +212,64 @@ def test_labels_that_change_and_nodes_that_go_change_the_list():
     policy.nodes.remove("dev1")
     policy.nodes.put("new", {"env": "dev"})
     assert sorted(policy.permitted_nodes(ALICE, ("dev",), NOW)) == ["new", "prod1"]
+
+
+def test_the_cluster_turning_a_check_on_counts_at_the_next_question():
+    policy = policy_with(DEV)
+    assert policy.decide(ALICE, ("dev",), node(env="dev"), "root", NOW)
+    policy.set_cluster(ClusterPolicy(session_mfa=SessionMfa.CHECK))
+    assert isinstance(policy.decide(ALICE, ("dev",), node(env="dev"), "root", NOW), AccessNeed)
+
+
+def test_an_expression_without_labels_holds_for_every_node_or_none():
+    mine = role("mine", allow={"logins": ["root"], "node_labels_expression": 'user.metadata.name == "alice"'})
+    policy = policy_with(mine)
+    assert policy.permitted_nodes(ALICE, ("mine",), NOW) == ["dev1", "prod1"]
+    assert policy.permitted_nodes(person("bob"), ("mine",), NOW) == []
+
+
+def test_what_is_kept_is_bounded_and_forgetting_changes_no_answer(monkeypatch):
+    for module, name in (
+        (labels_module, "MAX_KEPT"),
+        (plan_module, "MAX_KEPT"),
+        (nodes_module, "MAX_CONDITIONS"),
+    ):
+        monkeypatch.setattr(module, name, 1)
+    monkeypatch.setattr(compiled_module, "MAX_PEOPLE", 2)
+    some = role("some", allow={"logins": ["root", "a", "b"], "node_labels": {"env": "^[a-f]$", "os": "x*"}})
+    policy = CompiledPolicy([some])
+    every = [Resource(name=f"n{env}", labels={"env": env, "os": "x1"}) for env in "abcdefgh"]
+    policy.nodes.put_many((one.name, one.labels) for one in every)
+    for _ in range(2):
+        for who in ("alice", "bob", "carol"):
+            for target in every:
+                for login in ("root", "a", "b", "no"):
+                    expected = login != "no" and target.labels["env"] in "abcdef"
+                    assert bool(policy.decide(person(who), ("some",), target, login, NOW)) is expected
+            assert policy.permitted_nodes(person(who), ("some",), NOW) == [f"n{env}" for env in "abcdef"]
+
+
+def test_threads_that_change_nodes_do_not_disturb_those_that_ask():
+    policy, done, wrong = policy_with(ALL, DEV), threading.Event(), []
+
+    def change():
+        for round_number in range(300):
+            policy.nodes.put_many((f"n{i}", {"env": "dev", "x": str(round_number + i)}) for i in range(5))
+            policy.nodes.remove(f"n{round_number % 5}")
+        done.set()
+
+    def question():
+        while not done.is_set():
+            names = policy.permitted_nodes(ALICE, ("dev",), NOW)
+            wrong.extend(name for name in names if name == "prod1" or not name)
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(question), pool.submit(question), pool.submit(change)]
+        for one in waiting:
+            one.result(timeout=60)
+    assert wrong == []
+    assert "dev1" in policy.nodes
+    assert policy.nodes.labels("dev1") == {"env": "dev"}
 
 
 @pytest.mark.parametrize("count", [1, 64, 65, 1000])

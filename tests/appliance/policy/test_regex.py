@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain.errors import Invalid
+from appliance.policy import regex as regex_module
 from appliance.policy.regex import parse_regex
 
 atoms = st.sampled_from(["a", "b", "1", ".", "[ab]", "[^a]", "[a-c1]", r"\d", r"\w", r"\.", "^", "$"])
@@ -61,6 +62,14 @@ def test_expressions_that_stall_other_engines_take_linear_time(source):
     started = time.perf_counter()
     assert not regex.search(text)
     assert time.perf_counter() - started < 2
+
+
+def test_the_automaton_is_bounded_and_forgetting_changes_no_answer(monkeypatch):
+    monkeypatch.setattr(regex_module, "MAX_STATES", 2)
+    regex = parse_regex("^(ab|cd)*$")
+    for _ in range(3):
+        assert regex.search("abcdab")
+        assert not regex.search("abcda")
 
 
 def test_a_text_over_the_limit_never_matches():

@@ -125,6 +125,11 @@ def test_a_misspelt_required_field_is_named_rather_than_the_missing_one():
     ("spec", "path", "expected"),
     [
         ({"options": {"forward_agent": "maybe"}}, "spec.options.forward_agent", "true or false"),
+        ({"options": {"max_session_ttl": "soon"}}, "spec.options.max_session_ttl", "such as"),
+        ({"options": {"request_prompt": "x" * 4097}}, "spec.options.request_prompt", "longer"),
+        ({"allow": {"logins": ["x" * 4097]}}, "spec.allow.logins[0]", "longer"),
+        ({"allow": {"logins": ["x"] * 4097}}, "spec.allow.logins", "more than 4096"),
+        ({"allow": {"request": {"thresholds": [{}] * 4097}}}, "spec.allow.request.thresholds", "more than"),
         ({"options": {"max_sessions": True}}, "spec.options.max_sessions", "whole number"),
         ({"options": {"max_sessions": 0}}, "spec.options.max_sessions", "from 1"),
         ({"options": {"max_session_ttl": "0s"}}, "spec.options.max_session_ttl", "from 1m"),
@@ -161,6 +166,8 @@ def test_a_mistake_names_its_path_and_what_was_expected(spec, path, expected):
 def test_kind_version_and_name_are_required():
     assert error_of(kind="user").path == ("kind",)
     assert error_of(version="v99").path == ("version",)
+    assert error_of(version="").path == ("version",)
+    assert error_of(metadata={"name": "x", "labels": {1: "y"}}).path == ("metadata", "labels", "1")
     assert error_of(metadata={}).path == ("metadata", "name")
     assert error_of(metadata={"name": "a b"}).path == ("metadata", "name")
 

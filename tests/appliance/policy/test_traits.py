@@ -23,6 +23,7 @@ TRAITS = {
         ('{{regexp.replace(external.email, "^(.*)@example.com$", "$1")}}', ("joe",)),
         ('{{regexp.replace(external.email, "^([a-z]{3})@.*$", "x-$1")}}', ("x-joe",)),
         ("{{strings.upper(internal.logins)}}", ("JOE", "ROOT")),
+        ('{{strings.lower("FIXED")}}', ("fixed",)),
         ("{{external.missing}}", ()),
         ("{{external.empty}}", ()),
     ],

@@ -83,6 +83,8 @@ def test_these_do_not(source):
         ('regexp.match(labels["a"], labels["b"])', "text in quotes"),
         ('regexp.match(labels["a"], "^($")', "regular expression"),
         ('regexp.replace(labels["a"], "(", "") == "x"', "regular expression"),
+        ('!labels["env"]', "expected true or false"),
+        ("set(labels) == set()", "set takes texts"),
         ("true &&", "expected a value"),
         ("true true", "'&&'"),
         ("(true", "')'"),

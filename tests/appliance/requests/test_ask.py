@@ -5,7 +5,7 @@ import pytest
 
 from appliance.domain import codec
 from appliance.policy.presets import PRESETS
-from appliance.requests.ask import edit, withdraw
+from appliance.requests.ask import Wish, ask, edit, withdraw
 from appliance.requests.canonical import request_digest, role_digest
 from appliance.requests.errors import RequestClosed, UseDenied, WishInvalid
 from appliance.requests.model import AccessRequest, RequestState
@@ -180,6 +180,23 @@ def test_a_request_for_nodes_takes_the_roles_to_search_as_literally():
         asked(who=requester(roles=(finder,)))
     with pytest.raises(WishInvalid):
         asked("elevated-*", who=requester(roles=(finder,)), resources=("db-1",))
+
+
+def test_a_request_for_nodes_without_roles_takes_all_that_can_be_searched_as():
+    held = role("finder", allow={"request": {"search_as_roles": ["elevated-access", "gone", "denied"]}})
+    no = role("no", deny={"request": {"search_as_roles": ["denied"]}})
+    wish = Wish(resources=("db-1",))
+    known = KNOWN | {"denied": role("denied")}
+    request = ask(wish, requester(roles=(held, no)), known, NOW, request_id="r", cluster="c")
+    assert request.role_names == ("elevated-access",)
+
+
+def test_a_role_that_has_ended_neither_asks_nor_is_asked_for():
+    ended = replace(DEVOPS, expires=NOW)
+    with pytest.raises(WishInvalid):
+        asked(who=requester(roles=(ended,)))
+    with pytest.raises(WishInvalid):
+        asked(known=KNOWN | {"elevated-access": replace(ELEVATED, expires=NOW)})
 
 
 def test_annotations_come_from_matching_roles_without_denied_values():

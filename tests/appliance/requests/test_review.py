@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain.role import Threshold
+from appliance.requests import review as review_module
 from appliance.requests.errors import RequestClosed, ReviewDenied, WishInvalid
 from appliance.requests.model import RequestState, RoleThresholds, SignedReview, Verdict
 from appliance.requests.review import Opinion, add_review
@@ -76,6 +77,17 @@ def test_a_second_account_with_the_same_key_is_the_same_person():
 def test_a_bot_does_not_review_whatever_its_roles_say():
     with pytest.raises(ReviewDenied, match="only people"):
         reviewed(asked(), reviewer("ci", is_person=False))
+
+
+def test_a_review_role_that_has_ended_allows_nothing():
+    with pytest.raises(ReviewDenied):
+        reviewed(asked(), reviewer("alice", roles=(replace(DBREVIEWER, expires=NOW),)))
+
+
+def test_a_request_takes_only_so_many_reviews(monkeypatch):
+    monkeypatch.setattr(review_module, "MAX_REVIEWS", 1)
+    with pytest.raises(RequestClosed, match="already"):
+        reviewed(reviewed(asked(), "alice"), "ivan")
 
 
 def test_who_became_a_reviewer_after_the_request_cannot_decide_on_it():

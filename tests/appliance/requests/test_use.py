@@ -100,6 +100,23 @@ def test_an_approval_falls_with_a_reviewer_who_was_deleted_or_lost_the_role():
             used(approved(), reviewers=reviewers)
 
 
+def test_a_denial_is_not_lifted_by_removing_the_person_who_gave_it():
+    denied = replace(reviewed(approved(), "carol", Verdict.DENY), state=RequestState.APPROVED)
+    counted = tuple(replace(one, counted=True) for one in denied.reviews)
+    without_carol = {name: one for name, one in REVIEWERS.items() if name != "carol"}
+    with pytest.raises(UseDenied):
+        used(replace(denied, reviews=counted), reviewers=without_carol)
+
+
+def test_an_ended_role_gives_nothing_though_it_was_approved():
+    ending = replace(ELEVATED, expires=NOW + HOUR)
+    known = KNOWN | {"elevated-access": ending}
+    request = approved(known=known)
+    assert used(request, known=known)
+    with pytest.raises(UseDenied, match="ended"):
+        used(request, known=known, now=NOW + HOUR)
+
+
 def test_an_approval_stands_when_enough_others_remain():
     third = replace(asked(), thresholds=approved().thresholds)
     three = reviewed(reviewed(third, "alice"), "ivan")
