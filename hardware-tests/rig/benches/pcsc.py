@@ -59,9 +59,10 @@ class CardKey(Plugged):
         return SessionChallengeResponse(YubiOtpSession(self.card()))
 
     def replug(self):
-        self.stack.close()
         self.inserted.unplug()
         wait_for_card(present=False, slot=self.slot)
+        # Only now: pcscd 1.9 no longer looks for cards when a client powers down one that it has not missed yet.
+        self.stack.close()
         self.inserted.plug()
         wait_for_card(present=True, slot=self.slot)
 
