@@ -8,10 +8,8 @@ kept apart, so that lockout counts proofs, never attempts, and a wrong extra pro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from appliance.domain.decision import Factor
+from appliance.domain.decision import Factor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from authenticators.recovery_codes import RecoveryCodeSet, generate
 from authenticators.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
 

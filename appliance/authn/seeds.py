@@ -6,16 +6,13 @@ codes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from appliance.domain.errors import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NONCE_BYTES = 12
 KEY_BYTES = 32

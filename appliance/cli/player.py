@@ -64,5 +64,6 @@ def replay(path: Path, *, speed: float, idle: float) -> None:
                 sys.stdout.write(step.text)
                 sys.stdout.flush()
         finally:
-            sys.stdout.write(RESET)
-            sys.stdout.flush()
+            if sys.stdout.isatty():
+                sys.stdout.write(RESET)
+                sys.stdout.flush()
