@@ -97,7 +97,6 @@ class Broker:
     """Answers operations: the gate first, then the use case."""
 
     gate: Gate
-    web_sessions: WebSessions
     use_cases: Mapping[str, UseCase]
 
     def __post_init__(self) -> None:

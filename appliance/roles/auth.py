@@ -43,15 +43,18 @@ from appliance.broker.gate import Gate
 from appliance.broker.issue import Issuer
 from appliance.broker.journal import Journal
 from appliance.broker.machines import Machines
+from appliance.broker.ports import Clock, Custody, Randomness, Trail
 from appliance.broker.recordings import StoredRecordings
 from appliance.broker.roles import Roles
 from appliance.broker.sessions import Edge, Seen, Sessions
 from appliance.broker.sign_in import SignIn
+from appliance.broker.state import State
 from appliance.broker.throttle import Throttle
 from appliance.broker.trail import LogTrail
 from appliance.broker.web_pages import WebPages
 from appliance.certificates.custody import SignerCustody
 from appliance.certificates.lifetimes import Lifetimes
+from appliance.config import Config
 from appliance.config.addresses import Addresses
 from appliance.domain import names
 from appliance.domain.events import Event, EventName
@@ -72,8 +75,6 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from appliance.broker.state import State
-    from appliance.config import Config
 
 SWEEP_SECONDS = 5.0
 CEREMONY = timedelta(minutes=5)
@@ -87,11 +88,11 @@ class Ground:
     config: Config
     layout: Layout
     addresses: Addresses
-    clock: SystemClock
-    random: SystemRandomness
+    clock: Clock
+    random: Randomness
     state: State
-    trail: LogTrail
-    custody: SignerCustody
+    trail: Trail
+    custody: Custody
 
 
 def run(config: Config, arguments: argparse.Namespace) -> None:
@@ -102,7 +103,7 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as closing:
         ground = _ground(config, closing)
-        rooms = _rooms(ground)
+        rooms = compose(ground)
         rooms.authorities.establish()
         ground.trail.record(Event(name=EventName.SERVICE_START, detail={"service": "auth"}))
         for listener in _listen(ground, rooms):
@@ -169,7 +170,8 @@ def _throttle(ground: Ground) -> Throttle:
     )
 
 
-def _rooms(ground: Ground) -> Rooms:
+def compose(ground: Ground) -> Rooms:
+    """Return the use cases over this ground."""
     settings, cluster = ground.config.auth_service, ground.config.auth_service.cluster_name
     state, clock, random, trail = ground.state, ground.clock, ground.random, ground.trail
     web_address, lifetimes = ground.addresses.web, _lifetimes(ground.config)
@@ -312,13 +314,23 @@ def _info(ground: Ground, authorities: Authorities) -> ClusterInfo:
     )
 
 
-def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
+def broker(ground: Ground, rooms: Rooms) -> Broker:
+    """Return the table of use cases behind its gate."""
     gate = Gate(state=ground.state, roles=rooms.accounts.roles, trail=ground.trail, clock=ground.clock)
-    broker = Broker(gate=gate, web_sessions=rooms.web_sessions, use_cases=table(rooms))
+    return Broker(gate=gate, use_cases=table(rooms))
+
+
+def answering(ground: Ground, rooms: Rooms) -> Broker:
+    """Return the table of use cases behind its gate."""
+    gate = Gate(state=ground.state, roles=rooms.accounts.roles, trail=ground.trail, clock=ground.clock)
+    return Broker(gate=gate, use_cases=table(rooms))
+
+
+def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
     identify = Identify(
         cluster=ground.config.auth_service.cluster_name, web_session=rooms.web_sessions.person
     )
-    app = create_app(broker, identify)
+    app = create_app(answering(ground, rooms), identify)
     own = frozenset({os.getuid()})
     address = names.host_port(ground.config.auth_service.listen_addr)
     return [

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from appliance.domain.errors import Unavailable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLOSED = 0o700
 

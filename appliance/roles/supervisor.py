@@ -17,14 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance.config import Config, ConfigError, load
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ORDER = ("signer", "auth", "proxy", "web")
 START_SECONDS = 60.0
