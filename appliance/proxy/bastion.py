@@ -20,6 +20,7 @@ import asyncssh
 from appliance.domain.errors import SallyportError
 from appliance.domain.operations.ssh import AccessRefused, DirectRequest
 from appliance.proxy.direct import DirectStream
+from appliance.proxy.edge import Edge
 from appliance.proxy.errors import CertificateInvalid, TargetInvalid
 from appliance.proxy.inner import NodeDoorway
 from appliance.proxy.person import Admission, Admitted, PersonConnection, Refused, Signed
@@ -27,7 +28,6 @@ from appliance.proxy.targets import SSH_PORT, Target, parse_destination, parse_s
 from appliance.proxy.wire import Reader
 
 if TYPE_CHECKING:
-    from appliance.proxy.edge import Edge
     from appliance.proxy.fast.channel import Answer, BridgeChannel, Far
     from appliance.proxy.fast.opening import GlobalAnswer
 

@@ -7,20 +7,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from appliance.domain.operations.ssh import ProxyTrust
+from appliance.proxy.authority import Authority, Clock
+from appliance.proxy.config import Limits
+from appliance.proxy.direct import DirectStream
+from appliance.proxy.hosts import Hosts
+from appliance.proxy.limits import Door
+from appliance.proxy.outbound import Nodes
+from appliance.proxy.reporter import Reporter
+from appliance.proxy.session import Session
+from appliance.proxy.spool import Spool
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
-    from appliance.domain.operations.ssh import ProxyTrust
-    from appliance.proxy.authority import Authority, Clock
-    from appliance.proxy.config import Limits
-    from appliance.proxy.direct import DirectStream
-    from appliance.proxy.hosts import Hosts
-    from appliance.proxy.limits import Door
-    from appliance.proxy.outbound import Nodes
-    from appliance.proxy.reporter import Reporter
-    from appliance.proxy.session import Session
-    from appliance.proxy.spool import Spool
     from appliance.recording.errors import RecorderFailed
     from appliance.recording.frames import SessionFacts
     from appliance.recording.writer import Recorder

@@ -22,11 +22,12 @@ from appliance.domain.operations.ssh import (
     SessionEnd,
     SessionFacts,
 )
+from appliance.proxy.edge import Edge
 from appliance.proxy.errors import NodeProblem, TargetInvalid
 from appliance.proxy.forwards import Forwards
-from appliance.proxy.outbound import Approach
+from appliance.proxy.outbound import Approach, NodeConnection
 from appliance.proxy.permits import permits
-from appliance.proxy.person import Admission, Admitted, Refused
+from appliance.proxy.person import Admission, Admitted, PersonConnection, Refused, Signed
 from appliance.proxy.program import Program
 from appliance.proxy.relay import Pipe
 from appliance.proxy.session import Session
@@ -35,11 +36,8 @@ from appliance.proxy.targets import parse_login
 if TYPE_CHECKING:
     from asyncssh.public_key import SSHKey
 
-    from appliance.proxy.edge import Edge
     from appliance.proxy.fast.channel import Far
     from appliance.proxy.fast.opening import GlobalAnswer
-    from appliance.proxy.outbound import NodeConnection
-    from appliance.proxy.person import PersonConnection, Signed
 
 log = logging.getLogger(__name__)
 LOGINS = re.compile(rb"[a-z_][a-z0-9._-]{0,31}", re.ASCII)

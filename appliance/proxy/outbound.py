@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from base64 import b64encode
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncssh
+from asyncssh.public_key import SSHKey
 
 from appliance.domain import names
 from appliance.proxy import certificate
@@ -20,10 +22,8 @@ from appliance.proxy.errors import CertificateInvalid, NodeNotTrusted, NodeRefus
 from appliance.proxy.fast.client import ClientConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
     from typing import Any
-
-    from asyncssh.public_key import SSHKey
 
     from appliance.proxy.algorithms import Suite
     from appliance.proxy.config import Limits

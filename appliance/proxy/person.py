@@ -17,6 +17,7 @@ import asyncssh
 
 from appliance.domain.operations.ssh import SshEvidence
 from appliance.proxy import certificate
+from appliance.proxy.certificate import Certificate
 from appliance.proxy.errors import CertificateInvalid
 from appliance.proxy.fast.channel import BridgeChannel
 from appliance.proxy.fast.server import ServerConnection
@@ -25,7 +26,7 @@ from appliance.proxy.limits import Turned
 if TYPE_CHECKING:
     import re
 
-    from appliance.proxy.certificate import Certificate, Touch
+    from appliance.proxy.certificate import Touch
     from appliance.proxy.edge import Edge
     from appliance.proxy.fast.channel import Answer, Far
     from appliance.proxy.fast.opening import GlobalAnswer

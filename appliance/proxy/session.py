@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.domain.operations.ssh import SessionEnd, SessionFacts
@@ -33,30 +32,41 @@ Value = str | int | bool
 RECORDING_FAILED = "the session can't be recorded, so it ends"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Session:
-    """See the module. Made when auth has approved; `finish` is called exactly once."""
+    """See the module. Made when auth has approved; `finish` does its work once.
 
-    edge: Edge
-    approved: SessionApproved
-    login: str
-    permits: Permits
-    source: str
-    on_end: Callable[[Session, str], None]
-    """Tells the person why, and closes what the session runs on."""
-    pipes: set[Pipe] = field(default_factory=set)
-    kept: bool = False
-    """It goes on without anything running, for forwards that may come."""
-    recorder: Recorder | None = None
-    last_active: float = 0.0
-    """On the loop's clock; only bytes of the person count, never keepalives (threat S12)."""
-    expires: float = 0.0
-    """When the person's certificate ends, on the loop's clock."""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    reason: str = ""
-    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _finished: bool = False
+    `on_end` tells the person why, and closes what the session runs on.
+    """
+
+    def __init__(
+        self,
+        *,
+        edge: Edge,
+        approved: SessionApproved,
+        login: str,
+        permits: Permits,
+        source: str,
+        on_end: Callable[[Session, str], None],
+    ) -> None:
+        self.edge = edge
+        self.approved = approved
+        self.login = login
+        self.permits = permits
+        self.source = source
+        self.pipes: set[Pipe] = set()
+        self.recorder: Recorder | None = None
+        self.kept = False
+        """It goes on without anything running, for forwards that may come."""
+        self.last_active = 0.0
+        """On the loop's clock; only bytes of the person count, never keepalives (threat S12)."""
+        self.expires = 0.0
+        """When the person's certificate ends, on the loop's clock."""
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.reason = ""
+        self._on_end = on_end
+        self._opening = asyncio.Lock()
+        self._finished = False
 
     @property
     def id(self) -> str:
@@ -96,6 +106,7 @@ class Session:
                     raise
                 return
             self.recorder = recorder
+            self.edge.spool.opened(self.id)
 
     def _facts(self, term: str, columns: int, rows: int) -> RecordedFacts:
         return RecordedFacts(
@@ -148,7 +159,7 @@ class Session:
         if self.reason or self._finished:
             return
         self.reason = reason
-        self.on_end(self, reason)
+        self._on_end(self, reason)
 
     def say(self, text: str) -> None:
         """Show a line to the person, in every program of the session."""
@@ -166,7 +177,6 @@ class Session:
         if self._finished:
             return
         self._finished = True
-        self.edge.sessions.discard(self)
         await self._close_recording()
         self.edge.reporter.put(
             SessionEnd(
@@ -176,14 +186,17 @@ class Session:
                 bytes_out=self.bytes_out,
             )
         )
+        self.edge.sessions.discard(self)
 
     async def _close_recording(self) -> None:
         async with self._opening:
             recorder = self.recorder
         if recorder is None:
             return
+        whole = True
         try:
             await recorder.close(self.reason)
         except RecorderFailed as error:
             log.error("the recording of session %s could not be closed: %s", self.id, error)  # noqa: TRY400
-        self.edge.spool.closed(self.id)
+            whole = False
+        self.edge.spool.closed(self.id, whole=whole)

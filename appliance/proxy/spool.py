@@ -15,7 +15,7 @@ from uuid import UUID
 
 from appliance.domain.errors import Conflict, SallyportError, Unavailable
 from appliance.domain.operations.ssh import RecordingBlock, RecordingFinish
-from appliance.recording.errors import RecordingError
+from appliance.recording.errors import FormatError
 from appliance.recording.frames import Outcome
 from appliance.recording.recovery import recover
 from appliance.recording.sinks import SUFFIX
@@ -36,6 +36,7 @@ class _Upload:
     session: UUID
     offset: int = 0
     closed: bool = False
+    whole: bool = True
     lost: bool = False
     not_before: float = 0.0
 
@@ -59,23 +60,21 @@ class Spool:
         uuid = UUID(session)
         self._uploads[uuid] = _Upload(session=uuid)
 
-    def closed(self, session: str) -> None:
-        """Send the rest of a recording and finish it."""
+    def closed(self, session: str, *, whole: bool) -> None:
+        """Send the rest of a recording and finish it; where it is not `whole`, mend its end first."""
         if (upload := self._uploads.get(UUID(session))) is not None:
-            upload.closed = True
+            upload.closed, upload.whole = True, whole
             self._changed.set()
 
-    async def recover(self) -> None:
+    def recover(self) -> None:
         """Take up what an earlier process left behind. Call it before the first session."""
         for path in sorted(self._sink.folder.glob(f"*{SUFFIX}")):
             try:
                 uuid = UUID(path.stem)
-                found = await asyncio.to_thread(recover, path)
-            except (ValueError, OSError, RecordingError) as error:
-                log.error("the spool has a file that can't be recovered: %s: %s", path.name, error)  # noqa: TRY400
+            except ValueError:
+                log.error("the spool has a file that is no recording: %s", path.name)  # noqa: TRY400
                 continue
-            lost = found.manifest.outcome is Outcome.LOST
-            self._uploads[uuid] = _Upload(session=uuid, closed=True, lost=lost)
+            self._uploads[uuid] = _Upload(session=uuid, closed=True, whole=False)
         self._changed.set()
 
     async def run(self) -> None:
@@ -107,11 +106,16 @@ class Spool:
         except Conflict as error:
             log.error("auth has another recording %s; it stays in the spool: %s", upload.session, error)  # noqa: TRY400
             del self._uploads[upload.session]
+        except FormatError as error:
+            log.error("the spool has a recording without a beginning, it stays there: %s", error)  # noqa: TRY400
+            del self._uploads[upload.session]
         except (SallyportError, OSError) as error:
             log.error("recording %s can't be sent: %s", upload.session, error)  # noqa: TRY400
             upload.not_before = now + RETRY
 
     async def _send(self, upload: _Upload) -> None:
+        if not upload.whole:
+            await self._mend(upload)
         closed = upload.closed
         while (data := await asyncio.to_thread(self._read, upload)) is not None:
             block = RecordingBlock(session=str(upload.session), offset=upload.offset, data=data)
@@ -123,6 +127,11 @@ class Spool:
             await asyncio.to_thread(self._sink.forget, upload.session)
             del self._uploads[upload.session]
             self._confirmed.set()
+
+    async def _mend(self, upload: _Upload) -> None:
+        found = await asyncio.to_thread(recover, self._sink.path(upload.session))
+        upload.whole = True
+        upload.lost = found.manifest.outcome is Outcome.LOST
 
     def _read(self, upload: _Upload) -> bytes | None:
         for _, data in self._sink.chunks(upload.session, upload.offset):

@@ -100,7 +100,7 @@ async def running(config: WorkerConfig, api: Caller, *, clock: Clock, ticks: Tic
         lanes = stack.enter_context(Lanes(RECORDING_LANES))
         sink = FileSink(config.spool)
         spool = Spool(sink, authority)
-        recorders = _recorders(spool, sink, lanes, ticks)
+        recorders = _recorders(sink, lanes, ticks)
         edge = _compose(
             config,
             key=key,
@@ -111,7 +111,7 @@ async def running(config: WorkerConfig, api: Caller, *, clock: Clock, ticks: Tic
             recorders=recorders,
         )
         listener = Listener(edge, await edge.hosts.bastion(trust.bastion_certificate))
-        await edge.spool.recover()
+        edge.spool.recover()
         background = [
             edge.tasks.start(work)
             for work in (edge.reporter.run(), edge.spool.run(), Pulse(edge).run(), _refresh(edge, listener))
@@ -152,14 +152,13 @@ def _compose(
     )
 
 
-def _recorders(spool: Spool, sink: FileSink, lanes: Lanes, ticks: Ticks) -> Recorders:
+def _recorders(sink: FileSink, lanes: Lanes, ticks: Ticks) -> Recorders:
     def make(
         facts: SessionFacts,
         *,
         on_failure: Callable[[RecorderFailed], None],
         on_drained: Callable[[], None],
     ) -> Recorder:
-        spool.opened(facts.session_id)
         return Recorder(
             facts=facts,
             sink=sink,

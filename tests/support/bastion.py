@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.proxy.config import Limits, Penalties, Startups, WorkerConfig
@@ -19,7 +20,6 @@ from tests.support.sshd import make_host_key as make_node_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ROOMY = Limits(
     arrivals_per_second=1000,

@@ -204,7 +204,9 @@ class BridgeChannel(SSHChannel[bytes]):
             data, datatype = self._recv_buf.pop(0)
             self._queued -= len(data)
             self._deliver_data(bytes(data), datatype)
-        super()._flush_recv_buf(exc)
+        # The end of the data is a part of it: who does not read yet must not miss it
+        if not (self._recv_paused and self._recv_state == "eof_pending"):
+            super()._flush_recv_buf(exc)
 
     def _deliver_data(self, data: bytes, datatype: int | None) -> None:
         if self._session is not None:
