@@ -2,11 +2,11 @@
 
     Wish ─ask─▶ AccessRequest(pending) ─add_review*─▶ approved | denied ─assume─▶ Assumed(roles, until)
                       │  └─ edit: next revision, reviews void       └─ withdraw
-                      └─ canonical_request ─▶ digest ─▶ review_challenge ─▶ the reviewer's assertion
+                      └─ canonical_request ─▶ digest ─▶ review_digest ─▶ the reviewer's assertion
 
     model        the values          requestable  what a person's roles let them ask for
     ask          make, edit, withdraw             review   who may review, adding a review
-    tally        thresholds                       canonical  bytes, digests, challenges
+    tally        thresholds                       canonical  bytes and digests
     use          assuming roles, using up an action, what the signer verifies
     errors       WishInvalid, ReviewDenied, UseDenied, RequestClosed
 

@@ -1,4 +1,4 @@
-"""The bytes a review is given for, and the challenge an authenticator signs (X6).
+"""The bytes a review is given for, and the digest an authenticator signs for (X6).
 
 Canonical request: UTF-8 JSON of the fields below, keys sorted, no blanks, times in UTC with `Z`, as
 `appliance.domain.codec` writes it, after the line `sallyport access request v1`. Everything that
@@ -61,12 +61,14 @@ def role_digest(role: Role) -> str:
     return hashlib.sha256(ROLE_TAG + codec.dumps(document)).hexdigest()
 
 
-def review_challenge(
+def review_digest(
     digest: str, reviewer: str, verdict: Verdict, reason: str = "", assume_start_time: datetime | None = None
 ) -> bytes:
-    """Return the 32-byte WebAuthn challenge of a review: request, who, what they say, why, from when.
+    """Return the SHA-256 (32 bytes) of a review: which request, who, what they say, why, from when.
 
-    The verdict is covered, so that an assertion given for a denial can't be shown as an approval.
+    With the nonce kept in `SignedReview` it makes the WebAuthn challenge, by
+    `authenticators.fido2.ceremony.derive_challenge`. The verdict is covered, so that an assertion
+    given for a denial can't be shown as an approval.
     """
     said = {"request": digest, "reviewer": reviewer, "verdict": str(verdict), "reason": reason}
     said["assume_start_time"] = codec.dumps(assume_start_time).decode()

@@ -68,8 +68,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedReview:
-    """A WebAuthn assertion over `canonical.review_challenge`, kept as the authenticator gave it (X6)."""
+    """A WebAuthn assertion over `canonical.review_digest`, kept as the authenticator gave it (X6)."""
 
+    nonce: bytes
+    """At least 16 random bytes that made the challenge, together with the digest."""
     credential_id: bytes
     authenticator_data: bytes
     client_data_json: bytes

@@ -74,7 +74,7 @@ def add_review(request: AccessRequest, reviewer: Reviewer, opinion: Opinion, now
     """Return the request with the review, resolved if that was enough.
 
     The caller has verified `opinion.signed` against the reviewer's credential and
-    `canonical.review_challenge`. Raises `ReviewDenied`, `RequestClosed` or `WishInvalid` (a reason or
+    `canonical.review_digest`. Raises `ReviewDenied`, `RequestClosed` or `WishInvalid` (a reason or
     start that can't be).
     """
     _check_open(request, opinion, now)

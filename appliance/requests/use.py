@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from appliance.domain.role import live_roles
-from appliance.requests.canonical import request_digest, review_challenge, role_digest
+from appliance.requests.canonical import request_digest, review_digest, role_digest
 from appliance.requests.errors import UseDenied
 from appliance.requests.model import AccessRequest, RequestState, Review, SignedReview, Verdict
 from appliance.requests.review import Reviewer, why_not
@@ -112,17 +112,18 @@ class ToVerify:
     """One approval as the signer or an auditor checks it, with nothing but the reviewer's public key."""
 
     reviewer: str
-    challenge: bytes
+    review_digest: bytes
+    """What the challenge must be made of, with `signed.nonce`."""
     signed: SignedReview
 
 
 def approvals_to_verify(request: AccessRequest) -> tuple[ToVerify, ...]:
-    """Return the signed approvals of this revision, with the challenge that each must cover (X6)."""
+    """Return the signed approvals of this revision, with the digest that each must cover (X6)."""
     digest = request_digest(request)
     return tuple(
         ToVerify(
             reviewer=one.reviewer,
-            challenge=review_challenge(digest, one.reviewer, one.verdict, one.reason, one.assume_start_time),
+            review_digest=review_digest(digest, one.reviewer, one.verdict, one.reason, one.assume_start_time),
             signed=one.signed,
         )
         for one in request.reviews

@@ -209,7 +209,9 @@ def test_a_role_with_signed_approval_takes_no_unsigned_review():
     assert request.signed_reviews
     with pytest.raises(ReviewDenied, match="signed"):
         reviewed(request, "alice")
-    signed = SignedReview(credential_id=b"c", authenticator_data=b"a", client_data_json=b"{}", signature=b"s")
+    signed = SignedReview(
+        nonce=b"n" * 16, credential_id=b"c", authenticator_data=b"a", client_data_json=b"{}", signature=b"s"
+    )
     assert reviewed(request, "alice", signed=signed).reviews[0].signed == signed
 
 

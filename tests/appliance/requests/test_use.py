@@ -10,7 +10,7 @@ from appliance.requests.canonical import (
     FIELDS,
     canonical_request,
     request_digest,
-    review_challenge,
+    review_digest,
     role_digest,
 )
 from appliance.requests.errors import ReviewDenied, UseDenied, WishInvalid
@@ -176,23 +176,27 @@ def test_the_canonical_request_is_fixed_and_the_digest_its_sha256():
     assert request_digest(approved(reason="disk")) == request_digest(request)
 
 
-def test_a_challenge_covers_the_request_the_reviewer_the_verdict_the_reason_and_the_start():
+def test_a_review_digest_covers_the_request_the_reviewer_the_verdict_the_reason_and_the_start():
     digest = request_digest(asked())
-    challenges = {
-        review_challenge(digest, "alice", Verdict.APPROVE),
-        review_challenge(digest, "alice", Verdict.DENY),
-        review_challenge(digest, "ivan", Verdict.APPROVE),
-        review_challenge(digest, "alice", Verdict.APPROVE, "fine"),
-        review_challenge(digest, "alice", Verdict.APPROVE, "", NOW),
-        review_challenge("0" * 64, "alice", Verdict.APPROVE),
+    digests = {
+        review_digest(digest, "alice", Verdict.APPROVE),
+        review_digest(digest, "alice", Verdict.DENY),
+        review_digest(digest, "ivan", Verdict.APPROVE),
+        review_digest(digest, "alice", Verdict.APPROVE, "fine"),
+        review_digest(digest, "alice", Verdict.APPROVE, "", NOW),
+        review_digest("0" * 64, "alice", Verdict.APPROVE),
     }
-    assert len(challenges) == 6
-    assert {len(one) for one in challenges} == {32}
+    assert len(digests) == 6
+    assert {len(one) for one in digests} == {32}
 
 
 def signed(name):
     return SignedReview(
-        credential_id=name.encode(), authenticator_data=b"a", client_data_json=b"{}", signature=b"s"
+        nonce=b"n" * 16,
+        credential_id=name.encode(),
+        authenticator_data=b"a",
+        client_data_json=b"{}",
+        signature=b"s",
     )
 
 
@@ -203,7 +207,7 @@ def test_the_signer_believes_only_approvals_it_verified():
         request = reviewed(request, name, signed=signed(name))
     to_verify = approvals_to_verify(request)
     assert [one.reviewer for one in to_verify] == ["alice", "ivan"]
-    assert to_verify[0].challenge == review_challenge(request_digest(request), "alice", Verdict.APPROVE)
+    assert to_verify[0].review_digest == review_digest(request_digest(request), "alice", Verdict.APPROVE)
     assert approved_by(request, {"alice", "ivan"})
     assert not approved_by(request, {"alice"})
     assert not approved_by(request, {"alice", "carol"})
