@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from flask import current_app
 
+from appliance.client import Api
 from appliance.domain.operations.operation import Nothing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from appliance.client import Api
-    from appliance.domain.operations.people import ClusterInfo
-    from webui.config import WebConfig
-    from webui.limits import RateLimit
+from appliance.domain.operations.people import ClusterInfo
+from webui.config import WebConfig
+from webui.limits import RateLimit
 
 KEY = "sallyport"
 CLUSTER_SECONDS = 5.0

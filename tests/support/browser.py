@@ -62,7 +62,7 @@ class Browser:
     @property
     def text(self) -> str:
         """The page's visible text."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return self.driver.execute_script("return document.body.innerText")
 
     def find(self, css: str):
         """Return the first element of a selector."""
@@ -93,6 +93,56 @@ class Browser:
         """Wait until an element is there."""
         wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=(WebDriverException,))
         wait.until(lambda _: self.driver.find_elements(By.CSS_SELECTOR, css))
+
+    def wait_for_text(self, *texts: str) -> str:
+        """Wait until the page says one of these and return it; tells what it says instead."""
+        try:
+            wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=(WebDriverException,))
+            return wait.until(lambda _: next((text for text in texts if text in self.text), ""))
+        except TimeoutException as error:
+            raise AssertionError(f"expected {texts!r}, not: {self.text[:800]}\n{self.console()}") from error
+
+    def wait_until(self, script: str) -> None:
+        """Wait until a script returns something true."""
+        wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=(WebDriverException,))
+        wait.until(lambda _: self.driver.execute_script(script))
+
+    def all(self, css: str):
+        """Return all elements of a selector."""
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def sign_out(self) -> None:
+        """Use the person's own menu."""
+        self.find(".me summary").click()
+        self.click("Sign out")
+        self.wait_for_heading("You are signed out")
+
+    def refused_by_policy(self) -> list[str]:
+        """Return what the content security policy or trusted types stopped since the last look."""
+        return [line for line in self.console() if "Content Security Policy" in line or "Trusted" in line]
+
+    def forget(self) -> None:
+        """Be a browser without cookies and without keys, as far from our pages as can be."""
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.driver.execute_cdp_cmd("WebAuthn.disable", {})
+        self.driver._authenticator_id = None  # selenium remembers the key that is gone
+        self.open("about:blank")
+
+    def devtools(self, command: str, **parameters):
+        """Send a command of the DevTools protocol."""
+        return self.driver.execute_cdp_cmd(command, parameters)
+
+    def plug_in_by_devtools(self) -> str:
+        """Plug a key in whose insides can be reached; return its id."""
+        self.devtools("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "usb",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+        }
+        return self.devtools("WebAuthn.addVirtualAuthenticator", options=options)["authenticatorId"]
 
     def _heads(self, text: str) -> bool:
         return any(text in found.text for found in self.driver.find_elements(By.CSS_SELECTOR, "h1"))
