@@ -23,6 +23,7 @@ MAX_CONDITIONS = 2048
 BULK = 64
 DENSE = 512
 """From so many nodes on, a value has a bit set of its own, which conditions over it share."""
+
 _BITS = bytes.maketrans(b"01", b"\x00\x01")
 
 
@@ -167,7 +168,8 @@ class NodeIndex:
         bits = self.live if patterns else 0
         for key, values in patterns:
             if key != ANYTHING:
-                bits &= self.having(key, values, _test_of(values))
+                kept = self._conditions.get(key, {}).get(values)
+                bits &= self.having(key, values, _test_of(values)) if kept is None else kept.bits
         return bits
 
     def names(self, bits: int) -> list[str]:
