@@ -63,8 +63,6 @@ def settled(bastion):
     bastion.eventually(
         lambda: not len(edge.sessions) and not edge.reporter.waiting and not edge.spool.waiting
     )
-        lambda: not len(edge.sessions) and not edge.reporter.waiting and not edge.spool.waiting
-    )
     return bastion.authority
 
 
