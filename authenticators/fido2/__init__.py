@@ -1,6 +1,8 @@
 """WebAuthn and FIDO2, the relying party's side. A library over python-fido2 that knows no web framework.
 
     relying_party.py       begin → (options, state), complete(state, response), both ceremonies
+    results.py             whom a ceremony is for, and what it comes to
+    library.py             python-fido2's server, spoken to in our types
     ceremony.py            the states between begin and complete: frozen, expiring, to be taken once
     credential.py          what is stored of a credential, with the evidence it was registered with
     response.py            the browser's JSON → frozen values, or refused
@@ -9,6 +11,8 @@
     public_key.py          COSE keys: only well-formed ones of an algorithm that was offered
     wire.py                base64url, JSON and CBOR read strictly
     attestation.py         what an attestation statement proves
+    android_key.py         the one format the library does not know
+    trust.py               certificate chains, from a leaf to a given root
     policy.py              which models and makers are allowed, asked again at every use
     metadata.py            the FIDO metadata BLOB, read from a file and verified
 

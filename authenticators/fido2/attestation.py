@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, assert_never
+from uuid import UUID
 
 from cryptography import x509
 from fido2 import cbor
@@ -34,7 +35,6 @@ from authenticators.fido2.trust import ChainError, load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from uuid import UUID
 
     from fido2.webauthn import AttestedCredentialData, AuthenticatorData
 

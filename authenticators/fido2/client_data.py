@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ from authenticators.errors import WebAuthnError, WebAuthnErrorCode
 from authenticators.fido2.wire import decode_base64url, decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 _MEMBERS: Final = ("type", "challenge", "origin")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -26,7 +27,7 @@ from authenticators.fido2.trust import ChainError, load_certificate, verify_chai
 from authenticators.fido2.wire import decode_base64url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 FIDO_SIGNER: Final = "mds.fidoalliance.org"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from authenticators.errors import AttestationError, AttestationErrorCode
 from authenticators.fido2.attestation import AttestationKind, AttestationReport, assess
@@ -17,8 +18,6 @@ from authenticators.fido2.metadata import CertificationLevel, Metadata, Model, P
 from authenticators.fido2.trust import ChainError, verify_chain
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from authenticators.fido2.credential import Credential
 
 _Code = AttestationErrorCode

@@ -17,26 +17,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from fido2 import cbor
 from fido2.rpid import verify_rp_id
-from fido2.server import Fido2Server
-from fido2.webauthn import (
-    AttestationConveyancePreference,
-    AttestedCredentialData,
-    AuthenticatorAttachment,
-    AuthenticatorData,
-    PublicKeyCredentialDescriptor,
-    PublicKeyCredentialParameters,
-    PublicKeyCredentialRpEntity,
-    PublicKeyCredentialType,
-    PublicKeyCredentialUserEntity,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from authenticators.errors import WebAuthnError, WebAuthnErrorCode
 from authenticators.fido2.authenticator_data import (
@@ -52,6 +38,14 @@ from authenticators.fido2.ceremony import (
 )
 from authenticators.fido2.client_data import ClientDataType, Expected, check_client_data
 from authenticators.fido2.credential import Credential
+from authenticators.fido2.library import (
+    Attachment,
+    Conveyance,
+    Library,
+    Options,
+    ResidentKey,
+    UserVerification,
+)
 from authenticators.fido2.public_key import ALGORITHMS, SUPPORTED, parse_public_key
 from authenticators.fido2.response import (
     AuthenticationResponse,
@@ -60,64 +54,27 @@ from authenticators.fido2.response import (
     parse_authentication_response,
     parse_registration_response,
 )
-from authenticators.fido2.wire import encode_base64url
+from authenticators.fido2.results import Authenticated, Authentication, CloneAlarm, Registered, User
 
-UserVerification = Literal["required", "preferred", "discouraged"]
-ResidentKey = Literal["required", "preferred", "discouraged"]
-Attachment = Literal["platform", "cross-platform"]
-Conveyance = Literal["none", "indirect", "direct", "enterprise"]
+if TYPE_CHECKING:
+    from fido2.webauthn import AttestedCredentialData, AuthenticatorData
+
+__all__ = [
+    "Authenticated",
+    "Authentication",
+    "CloneAlarm",
+    "Lookup",
+    "Options",
+    "Registered",
+    "RelyingParty",
+    "User",
+]
+
 Lookup = Callable[[bytes], Credential | None]
-Options = dict[str, Any]
 
 LIFETIME: Final = timedelta(seconds=60)
 _LONGEST_LIFETIME: Final = timedelta(minutes=10)
 _LONGEST_USER_HANDLE: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """The account a credential is made for. `handle` is 1 to 64 opaque bytes, never a name or an address."""
-
-    handle: bytes
-    name: str
-    display_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A registration that passed. Store the credential create-only: its id may belong to nobody yet."""
-
-    credential: Credential
-    attestation_format: str
-    extensions: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """An authentication that passed. `credential` carries the new counter, to be stored by compare-and-swap.
-
-    `app_id_used` tells that the key signed for the U2F app id, not for the RP ID.
-    """
-
-    credential: Credential
-    user_verified: bool
-    app_id_used: bool
-    extensions: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloneAlarm:
-    """A right signature whose counter did not grow: two devices hold it, or one was rolled back."""
-
-    suspect: Credential
-    stored_count: int
-    received_count: int
-
-    def __bool__(self) -> bool:
-        return False
-
-
-Authentication = Authenticated | CloneAlarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +127,13 @@ class RelyingParty:
         if not 1 <= len(user.handle) <= _LONGEST_USER_HANDLE:
             raise WebAuthnError(WebAuthnErrorCode.BAD_PARAMETER, "a user handle has 1 to 64 bytes")
         challenge = self._challenge(challenge)
-        options, _ = self._server().register_begin(
-            PublicKeyCredentialUserEntity(id=user.handle, name=user.name, display_name=user.display_name),
-            credentials=[_descriptor(each) for each in exclude],
-            resident_key_requirement=ResidentKeyRequirement(resident_key),
-            user_verification=UserVerificationRequirement(user_verification),
-            authenticator_attachment=None if attachment is None else AuthenticatorAttachment(attachment),
-            challenge=challenge,
+        options = self._library.creation_options(
+            user,
+            challenge,
+            exclude=exclude,
+            user_verification=user_verification,
+            resident_key=resident_key,
+            attachment=attachment,
             extensions={"credProps": True} | ({"appidExclude": self.app_id} if self.app_id else {}),
         )
         state = RegistrationState(
@@ -189,7 +146,7 @@ class RelyingParty:
             algorithms=self.algorithms,
             exclude=tuple(each.credential_id for each in exclude),
         )
-        return _plain(options), state
+        return options, state
 
     def complete_registration(
         self,
@@ -213,9 +170,9 @@ class RelyingParty:
             rp_id_hash=sha256(self.rp_id.encode()).digest(),
             user_verification_required=state.user_verification == "required",
         )
-        _check_credential_data(auth_data, parsed, state)
-        self._library_registers(state, parsed)
-        credential = _new_credential(state, parsed, auth_data, now)
+        data = _credential_data(auth_data, parsed, state)
+        self._library.registers(state, parsed)
+        credential = _new_credential(state, parsed, auth_data, data, now)
         return Registered(credential=credential, attestation_format=fmt, extensions=parsed.extensions)
 
     def begin_authentication(
@@ -239,10 +196,10 @@ class RelyingParty:
             )
         challenge = self._challenge(challenge)
         app_id = self.app_id if any(each.app_id for each in credentials) else None
-        options, _ = self._server().authenticate_begin(
-            credentials=[_descriptor(each) for each in credentials] or None,
-            user_verification=UserVerificationRequirement(user_verification),
-            challenge=challenge,
+        options = self._library.request_options(
+            challenge,
+            allow=credentials,
+            user_verification=user_verification,
             extensions={"appid": app_id} if app_id else None,
         )
         state = AuthenticationState(
@@ -255,7 +212,7 @@ class RelyingParty:
             allow=tuple(each.credential_id for each in credentials),
             app_id=app_id,
         )
-        return _plain(options), state
+        return options, state
 
     def complete_authentication(
         self,
@@ -284,7 +241,7 @@ class RelyingParty:
         )
         if auth_data.is_backup_eligible() != credential.backup_eligible:
             raise WebAuthnError(WebAuthnErrorCode.BACKUP_ELIGIBILITY_CHANGED)
-        self._library_authenticates(state, parsed, credential, signed_for)
+        self._library.authenticates(state, parsed, credential, signed_for=signed_for)
         return _judge_counter(parsed, credential, auth_data, app_id_used=signed_for != self.rp_id)
 
     def _challenge(self, given: bytes | None) -> bytes:
@@ -292,6 +249,17 @@ class RelyingParty:
         if len(challenge) < CHALLENGE_BYTES:
             raise WebAuthnError(WebAuthnErrorCode.WEAK_CHALLENGE)
         return challenge
+
+    @property
+    def _library(self) -> Library:
+        return Library(
+            rp_id=self.rp_id,
+            name=self.name,
+            origins=self.origins,
+            algorithms=self.algorithms,
+            attestation=self.attestation,
+            lifetime=self.lifetime,
+        )
 
     def _expected(self, kind: ClientDataType, challenge: bytes) -> Expected:
         return Expected(type=kind, challenge=challenge, origins=self.origins, top_origins=self.top_origins)
@@ -305,61 +273,6 @@ class RelyingParty:
             return app_id
         return self.rp_id
 
-    def _server(self, signed_for: str | None = None) -> Fido2Server:
-        server = Fido2Server(
-            PublicKeyCredentialRpEntity(id=signed_for or self.rp_id, name=self.name),
-            attestation=AttestationConveyancePreference(self.attestation),
-            verify_origin=self.origins.__contains__,
-        )
-        server.timeout = int(self.lifetime.total_seconds() * 1000)  # type: ignore[assignment]
-        server.allowed_algorithms = [
-            PublicKeyCredentialParameters(type=PublicKeyCredentialType.PUBLIC_KEY, alg=algorithm)
-            for algorithm in self.algorithms
-        ]
-        return server
-
-    def _library_registers(self, state: RegistrationState, parsed: RegistrationResponse) -> None:
-        """Let python-fido2 judge, too: where the two readings differ, the stricter one holds."""
-        try:
-            self._server().register_complete(
-                _library_state(state),
-                {
-                    "rawId": encode_base64url(parsed.credential_id),
-                    "response": {
-                        "clientDataJSON": encode_base64url(parsed.client_data_json),
-                        "attestationObject": encode_base64url(parsed.attestation_object),
-                    },
-                },
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise WebAuthnError(WebAuthnErrorCode.MALFORMED_RESPONSE) from error
-
-    def _library_authenticates(
-        self,
-        state: AuthenticationState,
-        parsed: AuthenticationResponse,
-        credential: Credential,
-        signed_for: str,
-    ) -> None:
-        """Let python-fido2 judge and verify the signature: after our checks that is what is left."""
-        key = parse_public_key(credential.public_key)
-        stored = AttestedCredentialData.create(credential.aaguid.bytes, credential.credential_id, key)
-        try:
-            self._server(signed_for).authenticate_complete(
-                _library_state(state),
-                [stored],
-                {
-                    "rawId": encode_base64url(parsed.credential_id),
-                    "response": {
-                        "clientDataJSON": encode_base64url(parsed.client_data_json),
-                        "authenticatorData": encode_base64url(parsed.authenticator_data),
-                        "signature": encode_base64url(parsed.signature),
-                    },
-                },
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise WebAuthnError(WebAuthnErrorCode.BAD_SIGNATURE) from error
-
 
 def _is_origin(text: str) -> bool:
     """Tell whether the text is a serialised origin: scheme, host, port unless default, nothing else."""
@@ -372,39 +285,9 @@ def _is_origin(text: str) -> bool:
     return default is not None and port != default and text == f"{url.scheme}://{url.hostname}{port}"
 
 
-def _descriptor(credential: Credential) -> PublicKeyCredentialDescriptor:
-    return PublicKeyCredentialDescriptor.from_dict(
-        {
-            "type": "public-key",
-            "id": encode_base64url(credential.credential_id),
-            "transports": list(credential.transports) or None,
-        }
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Return the library's mappings as plain JSON values."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, bytes):
-        return encode_base64url(value)
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Sequence):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _library_state(state: RegistrationState | AuthenticationState) -> dict[str, Any]:
-    return {
-        "challenge": encode_base64url(state.challenge),
-        "user_verification": UserVerificationRequirement(state.user_verification),
-    }
-
-
-def _check_credential_data(
+def _credential_data(
     auth_data: AuthenticatorData, parsed: RegistrationResponse, state: RegistrationState
-) -> None:
+) -> AttestedCredentialData:
     data = auth_data.credential_data
     if data is None:
         raise WebAuthnError(WebAuthnErrorCode.NO_CREDENTIAL_DATA)
@@ -413,14 +296,16 @@ def _check_credential_data(
     if data.credential_id in state.exclude:
         raise WebAuthnError(WebAuthnErrorCode.CREDENTIAL_EXCLUDED)
     parse_public_key(cbor.encode(data.public_key), state.algorithms)
+    return data
 
 
 def _new_credential(
-    state: RegistrationState, parsed: RegistrationResponse, auth_data: AuthenticatorData, now: datetime
+    state: RegistrationState,
+    parsed: RegistrationResponse,
+    auth_data: AuthenticatorData,
+    data: AttestedCredentialData,
+    now: datetime,
 ) -> Credential:
-    data = auth_data.credential_data
-    if data is None:
-        raise WebAuthnError(WebAuthnErrorCode.NO_CREDENTIAL_DATA)
     properties = parsed.extensions.get("credProps")
     discoverable = properties.get("rk") if isinstance(properties, Mapping) else None
     return Credential(

@@ -55,16 +55,15 @@ def verify_chain(path: Sequence[bytes], roots: Iterable[bytes], *, moment: datet
         message = "a chain has 1 to 6 certificates"
         raise ChainError(message)
     certificates = [load_certificate(der) for der in path]
-    for position, certificate in enumerate(certificates):
-        _check_dates(certificate, moment)
-        if path[position] in anchors:
-            return path[position]
-        following = certificates[position + 1 :]
-        if following and _is_issued_by(certificate, following[0]):
-            continue
-        return _anchor_of(certificate, anchors, moment)
-    message = "the chain ends before a root"
-    raise ChainError(message)
+    position = 0
+    while path[position] not in anchors:
+        _check_dates(certificates[position], moment)
+        following = certificates[position + 1 : position + 2]
+        if not following or not _is_issued_by(certificates[position], following[0]):
+            return _anchor_of(certificates[position], anchors, moment)
+        position += 1
+    _check_dates(certificates[position], moment)
+    return path[position]
 
 
 def _anchor_of(certificate: x509.Certificate, anchors: Iterable[bytes], moment: datetime) -> bytes:
@@ -86,11 +85,11 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 
 
 def _may_issue(issuer: x509.Certificate) -> bool:
-    """Tell whether the issuer is a CA. Old self-signed roots of version 1 cannot say so, and are believed."""
+    """Tell whether the issuer is a CA. Old self-signed roots do not say so, and are believed."""
     try:
         return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
-        return issuer.version is x509.Version.v1 and issuer.issuer == issuer.subject
+        return issuer.issuer == issuer.subject
     except ValueError:
         return False
 
