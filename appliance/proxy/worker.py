@@ -229,9 +229,20 @@ async def _settled(edge: Edge) -> None:
 
 
 async def run_worker(
-    config: WorkerConfig, api: Caller, *, clock: Clock, ticks: Ticks, stop: asyncio.Event
+    config: WorkerConfig,
+    api: Caller,
+    *,
+    clock: Clock,
+    ticks: Ticks,
+    stop: asyncio.Event,
+    ready: Callable[[Worker], None] | None = None,
 ) -> None:
-    """Serve until `stop` is set (the composition root sets it on SIGTERM), then drain and return."""
+    """Serve until `stop` is set (the composition root sets it on SIGTERM), then drain and return.
+
+    `ready` is called once the port is open. Raises `SallyportError` or `OSError` where it can't begin.
+    """
     async with running(config, api, clock=clock, ticks=ticks) as worker:
         log.info("ssh on %s:%s, %s", *worker.address, config.profile)
+        if ready is not None:
+            ready(worker)
         await stop.wait()
