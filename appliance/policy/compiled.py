@@ -41,22 +41,22 @@ class CompiledPolicy:
         self.nodes = NodeIndex()
         self.cluster = cluster or ClusterPolicy()
         self._roles = {role.name: role for role in roles}
-        self._plans: dict[tuple[str, ResourceKind], list[_Kept]] = {}
+        self._plans: dict[tuple[str, ResourceKind], tuple[_Kept, ...]] = {}
 
     def put_role(self, role: Role) -> None:
         """Add or replace a role; every plan is compiled anew at its next question."""
         self._roles[role.name] = role
-        self._plans.clear()
+        self._plans = {}
 
     def remove_role(self, name: str) -> None:
         """Forget a role. People who still hold it are denied, since it may have denied them."""
         self._roles.pop(name, None)
-        self._plans.clear()
+        self._plans = {}
 
     def set_cluster(self, cluster: ClusterPolicy) -> None:
         """Replace the cluster's own settings."""
         self.cluster = cluster
-        self._plans.clear()
+        self._plans = {}
 
     def plan(
         self,
@@ -67,22 +67,23 @@ class CompiledPolicy:
     ) -> Plan:
         """Return the compiled plan; raises `KeyError` with the name of a role that does not exist."""
         # The names of many roles are compared, not hashed: the same tuple comes again and again.
-        for held, plan in self._plans.get((subject.name, kind), ()):
+        # Taken before the roles are read: a plan of roles that change meanwhile lands in a dropped dict.
+        plans = self._plans
+        for held, plan in plans.get((subject.name, kind), ()):
             if (held is roles or held == roles) and (plan.subject is subject or plan.subject == subject):
                 if now < plan.stale_at:
                     return plan
                 break
-        return self._compiled(subject, roles, now, kind)
+        plan = self._compiled(subject, roles, now, kind)
+        if len(plans) >= MAX_PEOPLE:
+            plans.clear()
+        kept = plans.get((subject.name, kind), ())
+        plans[subject.name, kind] = ((roles, plan), *kept[: MAX_PLANS_EACH - 1])
+        return plan
 
     def _compiled(self, subject: Subject, roles: tuple[str, ...], now: datetime, kind: ResourceKind) -> Plan:
         named = [self._roles[name] for name in roles]
-        plan = compile_plan(subject, named, now, kind=kind, cluster=self.cluster)
-        if len(self._plans) >= MAX_PEOPLE:
-            self._plans.clear()
-        kept = self._plans.setdefault((subject.name, kind), [])
-        kept[MAX_PLANS_EACH - 1 :] = []
-        kept.insert(0, (roles, plan))
-        return plan
+        return compile_plan(subject, named, now, kind=kind, cluster=self.cluster)
 
     def decide(
         self,
@@ -104,10 +105,14 @@ class CompiledPolicy:
 
     def permitted_nodes(self, subject: Subject, roles: tuple[str, ...], now: datetime) -> list[str]:
         """Return the names of all nodes on which the subject has at least one login, checks aside."""
-        if not all(name in self._roles for name in roles):
+        try:
+            plan = self.plan(subject, roles, now)
+        except KeyError:  # as in `decide`: a role that is gone may have denied
             return []
-        plan = self.plan(subject, roles, now)
-        return [] if now >= plan.stale_at else self.nodes.names(permitted_bits(plan, self.nodes))
+        if now >= plan.stale_at:
+            return []
+        with self.nodes.at_rest:
+            return self.nodes.names(permitted_bits(plan, self.nodes))
 
 
 def permitted_bits(plan: Plan, nodes: NodeIndex) -> int:

@@ -3,6 +3,7 @@
 Node number i is bit i of a Python int. The bit set of a condition (`env` is one of `dev`, `stag*`)
 is worked out once from the values that exist, and afterwards kept true by each change of a node, so
 that a list is a few ANDs and ORs over 12.5 kB integers. Numbers of removed nodes are used again.
+Threads may ask and change at the same time; who combines several answers does it under `at_rest`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class NodeIndex:
 
     def __init__(self, nodes: Iterable[tuple[str, Mapping[str, str]]] = ()) -> None:
         self.dense_from = DENSE
-        self._lock = RLock()
+        self.at_rest = self._lock = RLock()
+        """Held as a context, nothing changes: a number stands for one node from question to answer."""
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
         self._labels: list[Mapping[str, str]] = []

@@ -272,6 +272,21 @@ def test_threads_that_change_nodes_do_not_disturb_those_that_ask():
     assert policy.nodes.labels("dev1") == {"env": "dev"}
 
 
+def test_a_role_changed_while_a_plan_is_compiled_is_not_answered_from_that_plan(monkeypatch):
+    policy, closed = policy_with(DEV), role("dev", deny={"logins": ["*"]})
+    compiled = compiled_module.compile_plan
+
+    def meanwhile(*args, **given):
+        monkeypatch.setattr(compiled_module, "compile_plan", compiled)
+        plan = compiled(*args, **given)
+        policy.put_role(closed)
+        return plan
+
+    monkeypatch.setattr(compiled_module, "compile_plan", meanwhile)
+    policy.decide(ALICE, ("dev",), node(env="dev"), "root", NOW)
+    assert not policy.decide(ALICE, ("dev",), node(env="dev"), "root", NOW)
+
+
 @pytest.mark.parametrize("count", [1, 64, 65, 1000])
 def test_a_list_is_complete_at_every_size(count):
     policy = CompiledPolicy([ALL])
