@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,12 @@ from authenticators.virtual.faults import (
     Unplug,
 )
 from authenticators.virtual.interaction import AwaitTouch, Delay, Steps
+from authenticators.virtual.state import KeyState
+from authenticators.virtual.store import StateStore
 from authenticators.virtual.touch import Touch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from authenticators.virtual.profile import Profile
-    from authenticators.virtual.state import KeyState
-    from authenticators.virtual.store import StateStore
 
 
 @dataclass(slots=True, kw_only=True)

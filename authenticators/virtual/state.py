@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from authenticators.virtual.profile import Profile  # noqa: TC001 - the codec reads the hints
+from authenticators.virtual.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,12 @@ import json
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from authenticators.virtual.codec import from_json, to_json
 from authenticators.virtual.errors import KeyFileError
 from authenticators.virtual.state import KeyState
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMAT: Final = "sallyport-virtual-key/1"
 

@@ -76,7 +76,7 @@ class Bench(ABC):
 
     def now(self) -> datetime:
         """Return the time, UTC."""
-        return datetime.now(UTC)  # noqa: DTZ005, TID251 - the rig is its own composition root
+        return datetime.now(UTC)  # noqa: TID251 - the rig is its own composition root
 
     @abstractmethod
     def make_key(self, label: str, *, model: str = "modern", faults: tuple[str, ...] = ()) -> None:

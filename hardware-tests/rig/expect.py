@@ -20,7 +20,9 @@ def expect(fact: object, sentence: str) -> None:
 
 
 @contextmanager
-def refused(kind: type[Exception] | tuple[type[Exception], ...], why: Callable[[Any], bool], sentence: str) -> Iterator[None]:
+def refused(
+    kind: type[Exception] | tuple[type[Exception], ...], why: Callable[[Any], bool], sentence: str
+) -> Iterator[None]:
     """Expect the block to be refused with such an error for such a reason."""
     try:
         yield

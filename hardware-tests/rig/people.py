@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from fido2.client import DefaultClientDataCollector, Fido2Client, UserInteraction
 
 from authenticators.fido2.relying_party import Authentication, Registered, RelyingParty, User
+from rig.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fido2.ctap import CtapDevice
-    from rig.bench import Bench
 
     from authenticators.fido2.credential import Credential
 
@@ -65,7 +65,12 @@ class Person:
         )
 
     def enrol(
-        self, device: CtapDevice, *, exclude: Iterable[Credential] = (), verified: bool = False, passkey: bool = False
+        self,
+        device: CtapDevice,
+        *,
+        exclude: Iterable[Credential] = (),
+        verified: bool = False,
+        passkey: bool = False,
     ) -> Registered:
         """Register the key with the site."""
         options, state = SITE.begin_registration(
@@ -79,7 +84,12 @@ class Person:
         return SITE.complete_registration(state, dict(response), now=self.bench.now())
 
     def log_in(
-        self, device: CtapDevice, credentials: Iterable[Credential], *, verified: bool = False, passkey: bool = False
+        self,
+        device: CtapDevice,
+        credentials: Iterable[Credential],
+        *,
+        verified: bool = False,
+        passkey: bool = False,
     ) -> Authentication:
         """Log in to the site with one of the credentials."""
         known = tuple(credentials)
@@ -96,4 +106,3 @@ class Person:
             lookup={each.credential_id: each for each in known}.get,
             now=self.bench.now(),
         )
-

@@ -43,7 +43,11 @@ def markdown(results: list[Result], facts: dict[str, str]) -> str:
         row = [_cell(cells.get((scenario, transport))) for transport in transports]
         lines.append(f"| {scenario} | {' | '.join(row)} |")
     lines += ["", "## Totals", "", *_totals(results, transports)]
-    reasons = [f"- {each.scenario} / {each.transport}: {each.outcome}. {each.reason}" for each in results if each.reason]
+    reasons = [
+        f"- {each.scenario} / {each.transport}: {each.outcome}. {each.reason}"
+        for each in results
+        if each.reason
+    ]
     lines += ["", "## Reasons", "", *(reasons or ["none"])]
     return "\n".join(lines) + "\n"
 

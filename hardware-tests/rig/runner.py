@@ -39,7 +39,9 @@ def run_scenario(bench: Bench, name: str) -> Result:
         _log.debug("%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
         return _result(name, transport, "failed", reason, time.monotonic() - started)
-    return _result(name, transport, "passed", STANDS_IN.get((name, transport), ""), time.monotonic() - started)
+    return _result(
+        name, transport, "passed", STANDS_IN.get((name, transport), ""), time.monotonic() - started
+    )
 
 
 def _result(scenario, transport, outcome, reason, seconds) -> Result:

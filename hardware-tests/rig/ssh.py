@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fido2.ctap import CtapDevice
 from fido2.ctap2 import Ctap2
-from rig.expect import expect
 
 from authenticators.ssh_sk import parse_sk_public_key, parse_sk_signature, verify_sk_signature
-from authenticators.virtual.interaction import Steps
 from authenticators.virtual.ssh import ED25519_SK, string
 from authenticators.virtual.transports.ssh_agent import AgentSocket
+from rig.expect import expect
 
 if TYPE_CHECKING:
-    from fido2.ctap import CtapDevice
+    from authenticators.virtual.interaction import Steps
 
 SSHD = "/usr/sbin/sshd"
 APPLICATION = "ssh:"

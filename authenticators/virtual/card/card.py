@@ -11,11 +11,11 @@ from authenticators.virtual.card.management import ManagementApplet
 from authenticators.virtual.card.oath import OathApplet
 from authenticators.virtual.card.otp import OtpApplet
 from authenticators.virtual.card.piv.applet import PivApplet
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.profile import Interface
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 SELECT: Final = 0xA4
 BY_NAME: Final = 0x04

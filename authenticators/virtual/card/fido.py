@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, StatusWord
 from authenticators.virtual.fido import ctap1
 from authenticators.virtual.fido.ctap2 import Ctap2
+from authenticators.virtual.key import VirtualKey
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 CTAP_CLASS: Final = 0x80
 MESSAGE: Final = 0x10

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, StatusWord
 from authenticators.virtual.device_info import device_info
+from authenticators.virtual.key import VirtualKey
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 READ_CONFIG: Final = 0x1D
 WRITE_CONFIG: Final = 0x1C

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, StatusWord, parse_tlv_map, parse_tlvs, tlv
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.state import OathAccount, OathState
 from authenticators.virtual.touch import Touch
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 NAME, NAME_LIST, KEY, CHALLENGE, RESPONSE, TRUNCATED, HOTP, PROPERTY, VERSION, COUNTER, ALGORITHM, TOUCH = (
     *range(0x71, 0x7D),

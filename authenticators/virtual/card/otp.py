@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, StatusWord
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp.commands import CHALLENGE_HMAC, CHALLENGE_OTP, OtpApplication
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 EXECUTE: Final = 0x01
 STATUS: Final = 0x03

@@ -17,11 +17,11 @@ from authenticators.virtual.fido.request import Members
 from authenticators.virtual.fido.session import Session
 from authenticators.virtual.fido.status import Refusal, Status
 from authenticators.virtual.fido.verification import require_touch
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.state import FidoState
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 
 class Command(IntEnum):

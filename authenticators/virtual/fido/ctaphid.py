@@ -12,10 +12,10 @@ from authenticators.virtual.fido import ctap1
 from authenticators.virtual.fido.ctap2 import Ctap2
 from authenticators.virtual.fido.status import Status
 from authenticators.virtual.interaction import AwaitTouch, Pending
+from authenticators.virtual.key import VirtualKey
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 PACKET: Final = 64
 BROADCAST: Final = 0xFFFFFFFF

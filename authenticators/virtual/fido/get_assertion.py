@@ -12,6 +12,7 @@ from authenticators.virtual.fido.response import authenticator_data
 from authenticators.virtual.fido.session import Permission
 from authenticators.virtual.fido.status import Refusal, Status
 from authenticators.virtual.fido.verification import Proof, gather_evidence, probe_for_pin, require_touch
+from authenticators.virtual.state import ResidentCredential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from authenticators.virtual.fido.session import Session
     from authenticators.virtual.interaction import Steps
     from authenticators.virtual.key import VirtualKey
-    from authenticators.virtual.state import ResidentCredential
 
 SALT: Final = 32
 

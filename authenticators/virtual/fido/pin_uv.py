@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from authenticators.virtual.curves import p256_from_bytes
 from authenticators.virtual.fido.status import Refusal, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from authenticators.virtual.fido.request import Members
 
 BLOCK = 16

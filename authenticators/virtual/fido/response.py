@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from fido2 import cbor
 
@@ -13,8 +14,6 @@ from authenticators.virtual.attestation import fido_attester
 from authenticators.virtual.profile import ES256, Attestation
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from authenticators.virtual.fido.credential import CredentialSource
     from authenticators.virtual.profile import Profile
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from authenticators.virtual.fido.pin_uv import PinUvAuthProtocol, protocol_numbered
 from authenticators.virtual.fido.status import Refusal, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from authenticators.virtual.key import VirtualKey
+from authenticators.virtual.key import VirtualKey
 
 TOKEN_SECONDS: Final = 600.0
 MISMATCHES_ALLOWED: Final = 3

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from authenticators.virtual.device_info import device_info
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp import slots
 from authenticators.virtual.touch import Touch
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
     from authenticators.virtual.state import OtpSlot, OtpState
 
 CONFIGURE: Final = {0x01: 1, 0x03: 2}

@@ -9,14 +9,12 @@ Otherwise a read returns the status, or says that a touch is awaited or the key 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from authenticators.virtual.interaction import AwaitTouch, Pending
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp.commands import OtpApplication
 from authenticators.virtual.otp.crc import crc16, with_crc
-
-if TYPE_CHECKING:
-    from authenticators.virtual.key import VirtualKey
 
 REPORT: Final = 8
 CHUNK: Final = 7

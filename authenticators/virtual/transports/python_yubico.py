@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp.reports import FeatureReports
 from authenticators.virtual.profile import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from authenticators.virtual.key import VirtualKey
 
 VENDOR: Final = 0x1050
 GET_REPORT: Final = 0x01

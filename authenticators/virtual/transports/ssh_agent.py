@@ -11,20 +11,20 @@ import struct
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from authenticators.virtual import ssh
 from authenticators.virtual.errors import TransportError, UnpluggedError
 from authenticators.virtual.interaction import run
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.ssh import string
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from pathlib import Path
 
     from authenticators.virtual.interaction import Pause, Steps
-    from authenticators.virtual.key import VirtualKey
 
 FAILURE: Final = b"\x05"
 REQUEST_IDENTITIES: Final = 11

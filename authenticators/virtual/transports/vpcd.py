@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Self
@@ -17,12 +18,10 @@ from typing import TYPE_CHECKING, Final, Self
 from authenticators.virtual.card.card import Card
 from authenticators.virtual.errors import TransportError, UnpluggedError
 from authenticators.virtual.interaction import run
+from authenticators.virtual.key import VirtualKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from authenticators.virtual.interaction import Pause
-    from authenticators.virtual.key import VirtualKey
 
 USB_ATR: Final = bytes.fromhex("3bfd1300008131fe158073c021c057597562694b657940")
 NFC_ATR: Final = bytes.fromhex("3b8d80018073c021c057597562694b65f9")

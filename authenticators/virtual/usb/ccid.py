@@ -5,13 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from authenticators.virtual.card.card import Card
 from authenticators.virtual.interaction import Pending
-
-if TYPE_CHECKING:
-    from authenticators.virtual.key import VirtualKey
+from authenticators.virtual.key import VirtualKey
 
 HEADER: Final = 10
 LARGEST: Final = 3072

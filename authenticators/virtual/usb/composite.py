@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from authenticators.virtual.fido.ctaphid import CtapHid
 from authenticators.virtual.interaction import at_once
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp.reports import FeatureReports
 from authenticators.virtual.otp.typing import SHIFT, press
 from authenticators.virtual.profile import Interface
 from authenticators.virtual.transports.python_yubico import product_id
 from authenticators.virtual.usb import descriptors
 from authenticators.virtual.usb.ccid import SLOT_CHANGED, CcidReader
-
-if TYPE_CHECKING:
-    from authenticators.virtual.key import VirtualKey
 
 CLASS: Final = 0x20
 FEATURE: Final = 3

@@ -10,14 +10,11 @@ import struct
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from authenticators.virtual.errors import TransportError
 from authenticators.virtual.usb import descriptors
-from authenticators.virtual.usb.composite import Setup
-
-if TYPE_CHECKING:
-    from authenticators.virtual.usb.composite import CompositeDevice
+from authenticators.virtual.usb.composite import CompositeDevice, Setup
 
 VERSION: Final = b"sallyport-vkey"
 FULL_SPEED: Final = 1

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rig.bench import Bench, ChallengeResponse, Plugged, YubicoChallengeResponse
-from rig.desk import Desk
-from rig.ssh import log_in_by_agent
-from rig.table import IN_PROCESS
-
 from authenticators.virtual.interaction import at_once
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.otp.commands import OtpApplication
 from authenticators.virtual.otp.typing import press, text
 from authenticators.virtual.transports import python_yubico
 from authenticators.virtual.transports.in_process import InProcessDevice
+from rig.bench import Bench, ChallengeResponse, Plugged, YubicoChallengeResponse
+from rig.desk import Desk
+from rig.ssh import log_in_by_agent
+from rig.table import IN_PROCESS
 from tests.support.yubikit_connections import CardConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from authenticators.virtual.key import VirtualKey
 
 
 @dataclass

@@ -5,26 +5,25 @@ from __future__ import annotations
 import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fido2.pcsc import CtapPcscDevice
+from ykman.pcsc import list_devices
+from yubikit.core.smartcard import SmartCardConnection
+from yubikit.yubiotp import YubiOtpSession
+
+from authenticators.virtual.key import VirtualKey
+from authenticators.virtual.transports.vpcd import VpcdCard
 from rig.bench import Bench, Plugged, SessionChallengeResponse
 from rig.desk import Desk
 from rig.expect import expect
 from rig.ssh import log_in_by_agent, tool
 from rig.table import PCSC
-from ykman.pcsc import list_devices
-from yubikit.core.smartcard import SmartCardConnection
-from yubikit.yubiotp import YubiOtpSession
-
 from tests.support.vpcd import PLAIN_READER, PrivatePcscd, missing_parts, private_pcscd, wait_for_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from authenticators.virtual.key import VirtualKey
-    from authenticators.virtual.transports.vpcd import VpcdCard
 
 
 @dataclass
@@ -61,7 +60,7 @@ class CardKey(Plugged):
     def replug(self):
         self.inserted.unplug()
         wait_for_card(present=False, slot=self.slot)
-        # Only now: pcscd 1.9 no longer looks for cards when a client powers down one that it has not missed yet.
+        # Only now: pcscd 1.9 stops looking for cards when a client powers down one it has not missed yet.
         self.stack.close()
         self.inserted.plug()
         wait_for_card(present=True, slot=self.slot)

@@ -6,8 +6,8 @@ hidraw, the card through pcscd and libccid, the OTP slots through libusb, the ke
 
 from __future__ import annotations
 
-import ctypes
 import json
+import logging
 import os
 import struct
 import subprocess
@@ -23,14 +23,13 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "hardware-tests")]
 
 from fido2.hid import CtapHidDevice  # noqa: E402 - after the path is set, as all below
+
+from authenticators.virtual.otp.typing import ENTER, text  # noqa: E402
 from rig.bench import Bench, Plugged, YubicoChallengeResponse  # noqa: E402
 from rig.expect import expect  # noqa: E402
-from rig.report import Result  # noqa: E402
 from rig.runner import run_scenario  # noqa: E402
 from rig.ssh import log_in_by_provider, tool  # noqa: E402
 from rig.table import USB_GUEST  # noqa: E402
-
-from authenticators.virtual.otp.typing import ENTER, text  # noqa: E402
 
 READ_CONFIG = 0x42
 SERIAL_TAG = 0x02
@@ -106,7 +105,13 @@ class UsbKey(Plugged):
             warnings.simplefilter("ignore", SyntaxWarning)
             import yubico  # noqa: PLC0415 - under the filter
 
-        return YubicoChallengeResponse(wait_for(yubico.find_yubikey, "a USB key with an OTP interface"))
+        def find():
+            try:
+                return yubico.find_yubikey()
+            except yubico.yubikey.YubiKeyError:
+                return None  # libusb hears of a new device when udevd has announced it
+
+        return YubicoChallengeResponse(wait_for(find, "a USB key with an OTP interface"))
 
     def replug(self):
         self.leave()
@@ -116,7 +121,7 @@ class UsbKey(Plugged):
         wait_for(lambda: _ready(self.port), "the key to come back")
 
     def type_otp(self):
-        (path,) = wait_for(lambda: _event_devices(), "a keyboard")
+        (path,) = wait_for(_event_devices, "a keyboard")
         with path.open("rb", buffering=0) as events:
             self.line.ask("press", label=self.label, port=self.port, slot=1)
             return _typed_line(events)
@@ -174,7 +179,11 @@ class GuestBench(Bench):
         key._start_pcscd()
         said = ""
         device = _run(["fido2-token", "-L"]).split(":")[0]
-        for command in ([tool("ykman"), "list"], ["fido2-token", "-I", device], [tool("ykman"), "piv", "info"]):
+        for command in (
+            [tool("ykman"), "list"],
+            ["fido2-token", "-I", device],
+            [tool("ykman"), "piv", "info"],
+        ):
             said += _run(command)
         return said
 
@@ -241,12 +250,16 @@ def _typed_line(events) -> str:
 
 def main() -> None:
     """Run the scenarios the host names, and report each."""
+    logging.basicConfig()
+    logging.getLogger("rig").setLevel(logging.DEBUG)
+    # Without its announcements libusb and pcscd hear of no key that is plugged in later.
+    subprocess.Popen(["/lib/systemd/systemd-udevd"])
     line = Line(sys.argv[1])
     names = line.ask("begin")["names"]
     bench = GuestBench(line)
     bench.folder.mkdir()
     for name in names:
-        result: Result = run_scenario(bench, name)
+        result = run_scenario(bench, name)
         line.tell("result", **asdict(result))
     line.tell("end")
 

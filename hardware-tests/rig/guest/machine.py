@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from authenticators.virtual.transports.usbredir import UsbPort
 from rig.desk import Desk
 from rig.guest.initramfs import BUSYBOX, MissingPartsError, build, find_kernel
 from rig.report import Result
-
-from authenticators.virtual.transports.usbredir import UsbPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 QEMU = "qemu-system-x86_64"
+UDEVD = Path("/lib/systemd/systemd-udevd")
 PORTS = 2
 BOOT_SECONDS = 180
 SILENCE_SECONDS = 240
@@ -44,6 +44,7 @@ def missing_parts() -> list[str]:
         "pcscd": "pcscd",
     }
     missing = [package for package, tool in tools.items() if not _which(tool)]
+    missing += [] if UDEVD.exists() else ["udev"]
     missing += [] if BUSYBOX.exists() else ["busybox-static"]
     missing += [] if Path("/usr/lib/pcsc/drivers/ifd-ccid.bundle").exists() else ["libccid"]
     try:
@@ -103,9 +104,7 @@ class Machine:
 
     def _append(self) -> str:
         inside = REPOSITORY / "hardware-tests" / "rig" / "guest" / "inside.py"
-        return (
-            f"console=ttyS0 quiet panic=-1 random.trust_cpu=on rig.python={sys.executable} rig.program={inside}"
-        )
+        return f"console=ttyS0 quiet random.trust_cpu=on rig.python={sys.executable} rig.program={inside}"
 
     @staticmethod
     def _serve(stack: ExitStack, port: UsbPort, connection: socket.socket) -> None:

@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from rig.bench import PIV_PIN
-from rig.expect import expect, refused
 from yubikit.core import InvalidPinError
 from yubikit.core.smartcard import ApduError
 from yubikit.oath import HASH_ALGORITHM, OATH_TYPE, CredentialData, OathSession
@@ -22,6 +20,8 @@ from authenticators.otp.totp import Totp
 from authenticators.otp.yubico_otp import YubicoOtpToken
 from authenticators.secret import Secret
 from authenticators.virtual.attestation import test_root
+from rig.bench import PIV_PIN
+from rig.expect import expect, refused
 
 if TYPE_CHECKING:
     from rig.bench import Bench, Plugged
@@ -54,7 +54,9 @@ def piv_pin_blocked(bench: Bench) -> None:
     with bench.plugged("ca") as key:
         piv = PivSession(key.card())
         for left in (2, 1, 0):
-            with refused(InvalidPinError, lambda error, left=left: error.attempts_remaining == left, "a try less"):
+            with refused(
+                InvalidPinError, lambda error, left=left: error.attempts_remaining == left, "a try less"
+            ):
                 piv.verify_pin("000000")
         with refused(InvalidPinError, lambda _: True, "the right PIN is refused too"):
             piv.verify_pin(PIV_PIN)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from fido2.client import ClientError
 from fido2.ctap import CtapError
 from fido2.ctap2 import ClientPin, CredentialManagement, Ctap2
+
 from rig.expect import expect, refused, status_of
 from rig.people import RP_ID, Person
 
 if TYPE_CHECKING:
     from fido2.ctap import CtapDevice
+
     from rig.bench import Bench
 
 PIN = "248163"
@@ -69,8 +71,7 @@ def pin_blocked(bench: Bench) -> None:
         _pin(key.fido()).set_pin(PIN)
         for attempt in range(8):
             device = key.fido()
-            names = {"PIN_INVALID", "PIN_AUTH_BLOCKED", "PIN_BLOCKED"}
-            with refused(CtapError, lambda error: status_of(error) in names, "a wrong PIN is refused"):
+            with refused(CtapError, _wrong_pin, "a wrong PIN is refused"):
                 _token(device, WRONG)
             if attempt % 3 == 2:
                 with refused(CtapError, _is("PIN_AUTH_BLOCKED"), "after three even the right PIN must wait"):
@@ -116,6 +117,10 @@ def _pin(device: CtapDevice) -> ClientPin:
 
 def _token(device: CtapDevice, pin: str) -> bytes:
     return _pin(device).get_pin_token(pin, ClientPin.PERMISSION.GET_ASSERTION, RP_ID)
+
+
+def _wrong_pin(error: CtapError) -> bool:
+    return status_of(error) in {"PIN_INVALID", "PIN_AUTH_BLOCKED", "PIN_BLOCKED"}
 
 
 def _is(name: str):

@@ -9,13 +9,13 @@ from fido2.client import ClientError
 from fido2.ctap import CtapError
 from fido2.ctap1 import Ctap1
 from fido2.ctap2 import Ctap2
-from rig.expect import expect, refused, status_of
-from rig.people import ORIGIN, Person
 
 from authenticators.errors import AttestationError, AttestationErrorCode, WebAuthnError, WebAuthnErrorCode
 from authenticators.fido2.policy import AttestationPolicy
 from authenticators.fido2.relying_party import Authenticated, CloneAlarm
 from authenticators.virtual.attestation import test_root
+from rig.expect import expect, refused, status_of
+from rig.people import ORIGIN, Person
 
 if TYPE_CHECKING:
     from rig.bench import Bench
@@ -31,7 +31,9 @@ def enrol(bench: Bench) -> None:
         expect(credential.sign_count >= 0, "a counter comes with the credential")
         info = Ctap2(device).info
         expect(credential.aaguid.bytes == info.aaguid, "the site learns the model that the key tells")
-        with refused(ClientError, lambda error: "INELIGIBLE" in str(error), "a second registration is refused"):
+        with refused(
+            ClientError, lambda error: "INELIGIBLE" in str(error), "a second registration is refused"
+        ):
             person.enrol(device, exclude=[credential])
 
 
@@ -166,7 +168,9 @@ def other_site(bench: Bench) -> None:
         credential = Person(bench=bench).enrol(device).credential
         allow = [{"type": "public-key", "id": credential.credential_id}]
         digest = hashlib.sha256(ORIGIN.encode()).digest()
-        with refused(CtapError, lambda error: status_of(error) == "NO_CREDENTIALS", "the key does not answer"):
+        with refused(
+            CtapError, lambda error: status_of(error) == "NO_CREDENTIALS", "the key does not answer"
+        ):
             Ctap2(device).get_assertion("evil.example", digest, allow)
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, StatusWord, tlv
 from authenticators.virtual.card.piv import management, metadata, objects, references, slots
 from authenticators.virtual.card.piv.session import PivSession
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.state import fresh_piv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
 
 GENERAL_AUTHENTICATE: Final = 0x87
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from authenticators.virtual.card.iso7816 import StatusError, StatusWord
+from authenticators.virtual.key import VirtualKey
 from authenticators.virtual.touch import Touch
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
-    from authenticators.virtual.key import VirtualKey
     from authenticators.virtual.state import PivState
 
 
