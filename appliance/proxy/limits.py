@@ -155,11 +155,17 @@ class Door:
             return Turned.RATE
         if self._waiting.get(source, 0) >= self._limits.startups_per_source:
             return Turned.SOURCE_FULL
-        if chance * HUNDRED < refusal_percent(self._limits.startups, self.waiting):
+        if self._crowded_out(source, chance):
             return Turned.BUSY
         if self.inside + self.waiting >= max_connections:
             return Turned.CONNECTIONS
         return None
+
+    def _crowded_out(self, source: str, chance: float) -> bool:
+        # OpenSSH draws lots among all who come. Here those who have nobody waiting yet are let in as
+        # long as there is room at all: one source that fills its places must not cost another anything.
+        percent = refusal_percent(self._limits.startups, self.waiting)
+        return percent == HUNDRED or (bool(self._waiting.get(source)) and chance * HUNDRED < percent)
 
     def enter(self, address: str) -> None:
         """Somebody who waited is logged in."""

@@ -25,6 +25,7 @@ from appliance.proxy.inner import NodeDoorway
 from appliance.proxy.limits import Offence, Turned
 from appliance.proxy.person import PersonConnection
 from appliance.proxy.targets import MAX_PREAMBLE, PREAMBLE, parse_preamble
+from appliance.proxy.wire import string
 
 if TYPE_CHECKING:
     from appliance.proxy.edge import Edge
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BACKLOG = 1024
+BLOCK = 8
+LINGER = 0.5
+"""Seconds that somebody who is turned away has to read why."""
+NOT_WORTH_WAITING = frozenset({Turned.PENALISED, Turned.RATE, Turned.SOURCE_FULL})
 LOG_EVERY = 1.0
 """Seconds between two lines about people who are turned away."""
 GREETING = f"SSH-2.0-{VERSION}\r\n".encode()
@@ -88,6 +93,14 @@ class Listener:
         self._logged, self._unlogged = now, 0
 
 
+def disconnect(reason: str) -> bytes:
+    """Return an SSH_MSG_DISCONNECT packet as it is before any key exchange (RFC 4253 sections 6, 11.1)."""
+    payload = bytes([asyncssh.constants.MSG_DISCONNECT])
+    payload += asyncssh.DISC_TOO_MANY_CONNECTIONS.to_bytes(4, "big") + string(reason.encode()) + string(b"")
+    padding = BLOCK - (5 + len(payload)) % BLOCK + BLOCK
+    return (1 + len(payload) + padding).to_bytes(4, "big") + bytes([padding]) + payload + bytes(padding)
+
+
 class Visitor(asyncio.Protocol):
     """Somebody of whom nothing is known yet: a few hundred bytes of memory and a timer."""
 
@@ -108,14 +121,23 @@ class Visitor(asyncio.Protocol):
         turned = self._arrive(loop.time())
         if turned is not None:
             self._listener.turned_away(self._source, turned)
-            transport.write(f"Not now: {turned.value}\r\n".encode())
-            transport.close()
+            self._turn_away(turned)
             return
         self._waits = True
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.write(GREETING)
         self._timer = loop.call_later(self._edge.limits.login_grace, self._too_slow)
+
+    def _turn_away(self, turned: Turned) -> None:
+        # Stock clients show the text of a disconnect, but not of a line before the greeting. The socket
+        # is left to the peer to close for a moment: closing it on unread bytes would take back the text.
+        self._transport.write(GREETING + disconnect(turned.value))
+        if turned in NOT_WORTH_WAITING:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
 
     def _arrive(self, now: float) -> Turned | None:
         if self._edge.draining:
@@ -127,7 +149,7 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Gather the first line."""
         if not self._waits:
-            return
+            return  # somebody turned away
         self._line += data
         line, found, _ = self._line.partition(b"\n")
         if not found and len(self._line) < MAX_LINE:
@@ -189,6 +211,8 @@ class Visitor(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer went before it said anything."""
         del exc
+        if self._timer is not None:
+            self._timer.cancel()
         self._gone(Offence.NO_LOGIN)
 
     def _gone(self, offence: Offence) -> None:

@@ -78,6 +78,15 @@ def test_the_table_of_sources_does_not_grow_without_end():
     assert len(door._blame._until) <= 50
 
 
+def test_a_source_with_nobody_waiting_is_let_in_until_all_places_are_taken():
+    door = Door(Limits(arrivals_burst=1000, startups_per_source=1000))
+    for _ in range(99):
+        arrive(door, "192.0.2.1")
+    assert arrive(door, "192.0.2.1", chance=0.5) is Turned.BUSY
+    assert arrive(door, "192.0.2.2", chance=0.0) is None
+    assert arrive(door, "192.0.2.3") is Turned.BUSY
+
+
 def test_the_limit_of_connections_counts_those_inside_and_those_waiting():
     door = Door(Limits())
     assert arrive(door, "192.0.2.1", most=2) is None
