@@ -32,10 +32,10 @@ from fido2.webauthn import (
     PublicKeyCredentialCreationOptions,
     PublicKeyCredentialRequestOptions,
 )
-from smartcard.Exceptions import SmartcardException
 
 from authenticators.devices.finder import FidoKey, Finder, choose_key, close_keys, find_fido_keys
 from authenticators.devices.prompter import Prompter
+from authenticators.devices.smart_card import CARD_ERRORS
 from authenticators.errors import DeviceError, DeviceErrorCode, U2fError
 from authenticators.u2f.facets import check_app_id
 
@@ -133,7 +133,7 @@ class FidoClient:
                 return _with_pin(key, self.prompter, lambda person: ceremony(key, person, stop))
             except DeviceError as error:
                 raise _ended(error, stop, expired) from error
-            except (OSError, ConnectionFailure, SmartcardException) as error:
+            except (OSError, ConnectionFailure, *CARD_ERRORS) as error:
                 raise DeviceError(_Code.REMOVED) from error
 
     @contextmanager

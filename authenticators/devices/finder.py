@@ -15,12 +15,12 @@ from fido2.client import ClientError, DefaultClientDataCollector, Fido2Client
 from fido2.ctap import CtapDevice, CtapError
 from fido2.hid import CtapHidDevice, list_descriptors, open_connection
 from fido2.pcsc import CtapPcscDevice
-from smartcard.Exceptions import SmartcardException
 
 from authenticators.errors import DeviceError, DeviceErrorCode
 
 if TYPE_CHECKING:
     from authenticators.devices.prompter import Prompter
+from authenticators.devices.smart_card import CARD_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def close_keys(keys: Sequence[FidoKey]) -> None:
     for key in keys:
         try:
             key.device.close()
-        except (OSError, SmartcardException):
+        except (OSError, *CARD_ERRORS):
             logger.debug("the key %s was gone before it was closed", key.name)
 
 
@@ -99,7 +99,7 @@ def _usb_keys() -> list[FidoKey]:
 def _card_keys() -> list[FidoKey]:
     try:
         devices = list(CtapPcscDevice.list_devices())
-    except SmartcardException as error:
+    except CARD_ERRORS as error:
         logger.info("there is no PC/SC service: %r", error)
         return []
     # The reader's name has no other door than this.
@@ -146,7 +146,7 @@ def _choose_by_touch(keys: Sequence[FidoKey], prompter: Prompter, cancel: Event)
 def _await_touch(key: FidoKey, stop: Event, answers: SimpleQueue[FidoKey | None]) -> None:
     try:
         Fido2Client(key.device, DefaultClientDataCollector("https://localhost")).selection(stop)
-    except (ClientError, CtapError, OSError, SmartcardException) as error:
+    except (ClientError, CtapError, OSError, *CARD_ERRORS) as error:
         logger.debug("the key %s was not chosen: %r", key.name, error)
         answers.put(None)
     else:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from smartcard.Exceptions import SmartcardException
+from smartcard.pcsc.PCSCExceptions import BaseSCardException
 from smartcard.System import readers
 
 from authenticators.errors import DeviceError, DeviceErrorCode
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CARD_ERRORS: Final = (SmartcardException, BaseSCardException)
+"""The two families of pyscard: a card that fails, and a PC/SC service that is not there."""
+
 SUCCESS: Final = 0x9000
 _MORE_DATA: Final = 0x61
 _LONGEST_DATA: Final = 255
+_LONGEST_ANSWER: Final = 65536
 
 
 class CardConnection(Protocol):
@@ -38,7 +43,7 @@ class PcscConnection:
         """Send a command APDU; return the data and the status word. Raises `DeviceError` with REMOVED."""
         try:
             data, sw1, sw2 = self._connection.transmit(list(apdu))
-        except SmartcardException as error:
+        except CARD_ERRORS as error:
             raise DeviceError(DeviceErrorCode.REMOVED) from error
         return bytes(data), sw1 << 8 | sw2
 
@@ -62,6 +67,8 @@ class Applet:
     def _collect(self, apdu: bytes) -> tuple[bytes, int]:
         data, status = self._card.transmit(apdu)
         while status >> 8 == _MORE_DATA:
+            if len(data) > _LONGEST_ANSWER:
+                raise DeviceError(DeviceErrorCode.BROKEN, "the card's answer does not end")
             more, status = self._card.transmit(bytes([0, self._send_remaining, 0, 0]))
             data += more
         return data, status
@@ -76,7 +83,7 @@ def open_cards() -> Iterator[list[PcscConnection]]:
             connection = reader.createConnection()
             try:
                 connection.connect()
-            except SmartcardException as error:
+            except CARD_ERRORS as error:
                 logger.debug("no card in %s: %r", reader, error)
                 continue
             cards.append(PcscConnection(connection, str(reader)))
@@ -89,6 +96,6 @@ def open_cards() -> Iterator[list[PcscConnection]]:
 def _readers() -> list[Any]:
     try:
         return list(readers())
-    except SmartcardException as error:
+    except CARD_ERRORS as error:
         logger.info("there is no PC/SC service: %r", error)
         return []

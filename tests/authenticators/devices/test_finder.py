@@ -1,11 +1,15 @@
+import time
 from threading import Event, Timer
 
 import pytest
+from fido2.hid.base import CtapHidConnection, HidDescriptor
+from smartcard.pcsc.PCSCExceptions import EstablishContextException
 
-from authenticators.devices import finder
+from authenticators.devices import finder, smart_card
 from authenticators.devices.finder import FidoKey, choose_key, close_keys, find_fido_keys
 from authenticators.errors import DeviceErrorCode
 from authenticators.virtual.faults import FaultPlan, NobodyTouches
+from authenticators.virtual.fido.ctaphid import CtapHid
 from authenticators.virtual.transports.in_process import InProcessDevice
 from tests.support.prompts import ScriptedPrompter
 from tests.support.refusals import refused
@@ -95,6 +99,55 @@ def test_a_keyboard_that_may_not_be_opened_is_no_key(tmp_path, monkeypatch):
     monkeypatch.setattr(finder, "_usb_keys", list)
     monkeypatch.setattr(finder, "_card_keys", list)
     assert find_fido_keys() == []
+
+
+class Wire(CtapHidConnection):
+    """Packets straight into the framing of a virtual key."""
+
+    def __init__(self, key):
+        self.hid = CtapHid(key)
+
+    def read_packet(self):
+        while not self.hid.outgoing:
+            time.sleep(self.hid.due or 0)
+            self.hid.poll()
+        return self.hid.outgoing.pop(0)
+
+    def write_packet(self, data):
+        self.hid.receive(bytes(data))
+
+    def close(self):
+        """Leave it."""
+
+
+def test_usb_keys_are_named_and_those_that_cannot_be_opened_passed_over(monkeypatch):
+    descriptors = [
+        HidDescriptor(f"/dev/hidraw{number}", 0x1050, 0x0407, 64, 64, product, serial)
+        for number, product, serial in ((0, "Virtual", "77"), (1, None, None), (2, "Locked", None))
+    ]
+
+    def open_connection(descriptor):
+        if descriptor.product_name == "Locked":
+            raise PermissionError
+        return Wire(make_key())
+
+    monkeypatch.setattr(finder, "list_descriptors", lambda: descriptors)
+    monkeypatch.setattr(finder, "open_connection", open_connection)
+    monkeypatch.setattr(finder, "_card_keys", list)
+    keys = find_fido_keys()
+    assert [(key.name, key.serial) for key in keys] == [("Virtual", "77"), ("1050:0407", None)]
+
+
+def test_without_a_pcsc_service_there_are_no_cards(monkeypatch):
+    def refuse(*_):
+        raise EstablishContextException(0x8010001D - 2**32)
+
+    monkeypatch.setattr(finder.CtapPcscDevice, "list_devices", refuse)
+    monkeypatch.setattr(finder, "_usb_keys", list)
+    assert find_fido_keys() == []
+    monkeypatch.setattr(smart_card, "readers", refuse)
+    with smart_card.open_cards() as cards:
+        assert cards == []
 
 
 def test_closing_a_key_that_is_gone_is_no_error():

@@ -139,6 +139,25 @@ def test_an_answer_of_another_form_is_broken(answer):
         oath.code(OathAccount(name="x", totp=True, touch=False), now=NOW)
 
 
+def test_an_answer_without_end_is_broken():
+    class Endless:
+        def transmit(self, apdu):
+            return bytes(256), 0x6100
+
+    with refused(Code.BROKEN):
+        OathKey(Endless(), ScriptedPrompter(), secrets.token_bytes)
+
+
+def test_a_name_longer_than_a_command_is_refused():
+    oath = OathKey(Scripted(SELECTED), ScriptedPrompter(), secrets.token_bytes)
+    with refused(Code.BAD_OPTIONS):
+        oath.code(OathAccount(name="x" * 250, totp=True, touch=False), now=NOW)
+
+
+def test_an_unlocked_key_needs_no_password():
+    OathKey(Scripted(SELECTED), ScriptedPrompter(), secrets.token_bytes).unlock(Secret(b"any"))
+
+
 def test_a_touch_that_never_comes_times_out():
     oath = OathKey(Scripted(SELECTED, (b"", 0x6985)), ScriptedPrompter(), secrets.token_bytes)
     with refused(Code.TIMED_OUT):

@@ -5,7 +5,9 @@ import hmac
 import time
 
 import pytest
+from usb.core import NoBackendError, USBError
 
+from authenticators.devices import yubikey as module
 from authenticators.devices.yubikey import YubiKeySlot, list_yubikeys
 from authenticators.errors import DeviceErrorCode, OtpErrorCode
 from authenticators.otp.challenge_response import verify_response
@@ -74,6 +76,34 @@ def test_no_key_and_another_serial_are_told_apart():
         slot(serial=1).respond(b"x")
     with plugged():
         assert list_yubikeys() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (USBError("denied", errno=13), Code.ACCESS_DENIED),
+        (USBError("gone", errno=19), Code.REMOVED),
+        (NoBackendError(), Code.BROKEN),
+        (module.yubico.yubikey_base.YubiKeyError("strange"), Code.BROKEN),
+        (module.YubiKeyVersionError("old"), Code.NOT_SUPPORTED),
+    ],
+)
+def test_what_goes_wrong_on_the_bus_is_told_by_a_code(monkeypatch, error, code):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(module.yubico, "find_yubikey", fail)
+    with refused(code):
+        list_yubikeys()
+
+
+def test_a_key_that_hides_its_serial_is_listed_without_it(monkeypatch):
+    def hidden(_, *, may_block):
+        raise module.YubiKeyTimeout
+
+    with plugged(make_key()):
+        monkeypatch.setattr(module.yubico.yubikey_4_usb_hid.YubiKey4_USBHID, "serial", hidden)
+        assert [each.serial for each in list_yubikeys()] == [None]
 
 
 def test_a_challenge_or_secret_of_another_size_never_reaches_the_key():

@@ -47,6 +47,12 @@ def test_a_damaged_credential_is_refused():
         Credential.from_dict(enrolled(ForgedKey()).to_dict() | {"aaguid": "no"})
 
 
+def test_the_states_of_a_store_are_named_by_their_challenge():
+    names = {state.ceremony_id for state in (REGISTRATION, AUTHENTICATION, DISCOVERABLE)}
+    assert len(names) == 3
+    assert all(len(name) == 64 for name in names)
+
+
 def test_a_state_is_taken_once():
     kept = MemoryCeremonies()
     kept.keep(REGISTRATION)

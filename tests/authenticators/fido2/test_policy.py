@@ -3,13 +3,16 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from authenticators.errors import AttestationErrorCode
 from authenticators.fido2.metadata import CertificationLevel, Metadata, Model, Problem, Status
 from authenticators.fido2.policy import AttestationPolicy
 from authenticators.fido2.trust import ChainError, read_certificates, verify_chain
-from tests.support.attestations import Attested, Maker, certificate, name
+from tests.support.attestations import START, Attested, Maker, certificate, name
 from tests.support.refusals import refused
 from tests.support.webauthn import NOW, ForgedKey
 
@@ -205,9 +208,32 @@ def test_a_chain_that_does_not_hold_is_refused(path, roots):
     assert not caught.value.expired
 
 
-def test_roots_are_read_from_pem():
-    from cryptography import x509  # noqa: PLC0415 -- one use
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415 -- one use
+def test_an_old_root_that_does_not_call_itself_a_ca_is_believed_and_a_leaf_is_not():
+    key, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 
+    def plain(subject, issuer):
+        """Make a certificate without basic constraints."""
+        return (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+            .serial_number(1).not_valid_before(START).not_valid_after(START + timedelta(days=9999))
+            .sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+        )  # fmt: skip
+
+    root, other = plain(name("old"), name("old")), plain(name("old"), name("elsewhere"))
+    path = [certificate(name("leaf"), leaf.public_key(), name("old"), key)]
+    assert verify_chain(path, [root], moment=NOW) == root
+    with pytest.raises(ChainError):
+        verify_chain(path, [other], moment=NOW)
+
+
+def test_an_expired_root_vouches_for_nothing_new():
+    old = Maker(title="Old Maker", years=1)
+    young = old.leaf(ec.generate_private_key(ec.SECP256R1()).public_key())
+    with pytest.raises(ChainError) as caught:
+        verify_chain([young], [old.root], moment=NOW)
+    assert caught.value.expired
+
+
+def test_roots_are_read_from_pem():
     pem = b"".join(x509.load_der_x509_certificate(each).public_bytes(Encoding.PEM) for each in (TOP, MIDDLE))
     assert read_certificates(pem) == (TOP, MIDDLE)
