@@ -70,7 +70,15 @@ class Reader:
 
     def string(self) -> bytes:
         """Take a string."""
-        return self.take(self.uint32())
+        start = self._offset + 4
+        if start > len(self._data):
+            raise Malformed("cut short")
+        (size,) = _UINT32.unpack_from(self._data, self._offset)
+        end = start + size
+        if end > len(self._data):
+            raise Malformed("cut short")
+        self._offset = end
+        return self._data[start:end]
 
     def text(self) -> str:
         """Take a string of UTF-8 text."""

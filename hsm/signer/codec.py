@@ -153,11 +153,15 @@ def _refuse_number(_: str) -> Any:
     raise Malformed("numbers are whole")
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one for each call
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_refuse_number, parse_constant=_refuse_number
+).decode
+
+
 def _load(payload: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(
-            payload, object_pairs_hook=_unique, parse_float=_refuse_number, parse_constant=_refuse_number
-        )
+        data = _decode(payload.decode())
     except (ValueError, RecursionError) as error:
         raise Malformed("not JSON") from error
     if type(data) is not dict or type(data.get("id")) is not int:
@@ -166,7 +170,7 @@ def _load(payload: bytes) -> dict[str, Any]:
 
 
 def _frame(data: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(data, separators=(",", ":")).encode()
+    payload = _encode(data).encode()
     if len(payload) > MAX_FRAME:
         raise Malformed("too long for a frame")
     return _LENGTH.pack(len(payload)) + payload

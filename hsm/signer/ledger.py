@@ -50,8 +50,11 @@ def genesis(cluster: str) -> str:
     return hashlib.sha256(f"sallyport signer ledger {VERSION} {cluster}\n".encode()).hexdigest()
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one for each call
+
+
 def _line(number: int, previous: str, kind: str, fields: Mapping[str, Any]) -> tuple[bytes, str]:
-    body = json.dumps({"n": number, "kind": kind, **fields}, separators=(",", ":")).encode()
+    body = _encode({"n": number, "kind": kind, **fields}).encode()
     digest = _hash(previous, body)
     return body[:-1] + b',"hash":"' + digest.encode() + b'"}\n', digest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import TYPE_CHECKING
@@ -112,6 +113,7 @@ def _critical_value(option: Option) -> None:
             refuse_unless(not option.value, "verify-required is a flag")
 
 
+@functools.lru_cache(maxsize=256)
 def _is_networks(value: str) -> bool:
     try:
         return bool([ipaddress.ip_network(network) for network in value.split(",")])
