@@ -43,6 +43,8 @@ class Identify:
 
     cluster: str
     web_session: Callable[[str], Person]
+    holds: Callable[[int], bool]
+    """Whether a certificate of this serial is in the register and not revoked."""
 
     def __call__(self, environ: Mapping[str, Any], session: str | None) -> Identity:
         """Raise `Denied` where there is none. Only `web` may name a web session."""
@@ -63,10 +65,16 @@ class Identify:
         der = connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
         if session is not None or not isinstance(der, bytes):
             raise Denied("no client certificate")
-        return Person(user=self._user(der), source=str(environ.get("REMOTE_ADDR", "")))
-
-    def _user(self, der: bytes) -> str:
         certificate = x509.load_der_x509_certificate(der)
+        if not self.holds(certificate.serial_number):
+            raise Denied(f"client certificate {certificate.serial_number} is revoked or not in the register")
+        return Person(
+            user=self._user(certificate),
+            source=str(environ.get("REMOTE_ADDR", "")),
+            expires_at=certificate.not_valid_after_utc,
+        )
+
+    def _user(self, certificate: x509.Certificate) -> str:
         try:
             found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound as error:

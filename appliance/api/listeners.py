@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cheroot import wsgi
 from cheroot.makefile import MakeFile
@@ -19,6 +18,9 @@ from cheroot.ssl import Adapter
 
 from appliance.api.identify import DOOR, TLS_SOCKET, Door
 from appliance.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    import ssl
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 THREADS = 8
@@ -69,12 +71,15 @@ def unix(app: WsgiApp, path: Path, door: Door, *, gid: int | None = None) -> Lis
     return _started(server, path)
 
 
-def tls(app: WsgiApp, address: tuple[str, int], context: ssl.SSLContext) -> Listener:
-    """Listen with mutual TLS: a client without a certificate of ours gets no further than the handshake."""
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+def tls(app: WsgiApp, address: tuple[str, int], context: Callable[[], ssl.SSLContext]) -> Listener:
+    """Listen with mutual TLS: a client without a certificate of ours gets no further than the handshake.
+
+    `context` is asked for each connection, so that a renewed certificate or a rotated authority holds at
+    once.
+    """
     server = _server(address, app)
     server.ssl_adapter = _LazyTls(context)
+    context()
     try:
         server.prepare()
     except OSError as error:
@@ -121,14 +126,14 @@ def _remove_stale(path: Path) -> None:
 class _LazyTls(Adapter):
     """Wraps without shaking hands: a peer that stalls holds one worker for a while, never the door."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
+    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+        self._context = context
 
     def bind(self, sock: socket.socket) -> socket.socket:
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
-        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        wrapped = self._context().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on", TLS_SOCKET: wrapped}
 
     def get_environ(self) -> dict[str, Any]:

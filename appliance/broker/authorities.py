@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from appliance.domain.operations.operation import Nothing
 
 
-FIRST = 1
-"""The generation a new cluster's keys begin with."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorities:
     """Which keys sign, and which are trusted."""
@@ -37,7 +33,7 @@ class Authorities:
 
     def _create(self, kind: AuthorityKind) -> None:
         self.trail.record(Event(name=EventName.AUTHORITY_CREATE, detail={"authority": str(kind)}))
-        key = self.custody.ensure_key(kind, FIRST)
+        key = self.custody.first_key(kind)
         self.state.authorities.create(Authority(kind=kind, signing=key, trusted=(key,)))
 
     def signing(self, kind: AuthorityKind) -> AuthorityKey:
@@ -55,6 +51,11 @@ class Authorities:
     def tls_certificate(self) -> bytes:
         """Return the TLS authority's own certificate, DER."""
         return self.state.authorities.get(AuthorityKind.TLS).value.signing.certificate
+
+    def tls_certificates(self) -> tuple[bytes, ...]:
+        """Return the certificates of all TLS authorities trusted now, DER."""
+        trusted = self.state.authorities.get(AuthorityKind.TLS).value.trusted
+        return tuple(key.certificate for key in trusted)
 
     def list(self, identity: object, request: Nothing) -> messages.AuthorityList:
         """Return every authority's trusted keys."""

@@ -15,6 +15,8 @@ from appliance.broker.enrolment import Enrolment
 from appliance.broker.gate import Gate
 from appliance.broker.journal import Journal
 from appliance.broker.machines import Machines
+from appliance.broker.register import Register
+from appliance.broker.rotation import Rotation
 from appliance.broker.sessions import Edge, Sessions
 from appliance.broker.sign_in import SignIn
 from appliance.broker.web_pages import WebPages
@@ -43,6 +45,8 @@ class Rooms:
     edge: Edge
     sessions: Sessions
     authorities: Authorities
+    rotation: Rotation
+    register: Register
     web_pages: WebPages
     journal: Journal
 
@@ -87,6 +91,12 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "sessions.list": rooms.journal.sessions,
         "events.list": rooms.journal.events,
         "authorities.list": rooms.authorities.list,
+        "identities.sign": rooms.credentials.sign,
+        "rotation.list": rooms.rotation.list,
+        "rotation.go": rooms.rotation.go,
+        "certificates.list": rooms.register.search,
+        "certificates.revoke": rooms.register.revoke,
+        "krl.read": rooms.register.krl,
         "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
     }

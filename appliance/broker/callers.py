@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.domain.operations import Caller
 
@@ -39,6 +40,8 @@ class Person:
     user: str
     source: str = ""
     web_session: str = ""
+    expires_at: datetime | None = None
+    """When the client certificate ends; None for a web session."""
     kind: Caller = Caller.PERSON
 
     @property

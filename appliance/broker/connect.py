@@ -210,6 +210,7 @@ class Connect:
                 node_id=node.id,
                 source=evidence.source,
                 proxy="",
+                certificate=visitor.certificate.serial,
                 started_at=now,
                 seen_at=now,
             )

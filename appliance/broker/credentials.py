@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from appliance.authn.requirement import enrolled
 from appliance.broker.authorities import Authorities
-from appliance.broker.callers import Person
+from appliance.broker.callers import Identity, Person
 from appliance.broker.issue import Issuer, line
 from appliance.broker.ports import Clock, Randomness, Trail
 from appliance.broker.roles import Roles
@@ -20,7 +20,7 @@ from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
 from appliance.domain.errors import Denied
 from appliance.domain.events import Event, EventName
-from appliance.domain.operations import OPERATIONS, Caller, people
+from appliance.domain.operations import OPERATIONS, Caller, custody, people
 from appliance.domain.records import AuthorityKind, User, WebSession
 
 if TYPE_CHECKING:
@@ -62,6 +62,24 @@ class Credentials:
         keys = PersonKeys(ssh=request.ssh_public_key, tls=request.tls_public_key)
         return self.certify(user, keys, request.ttl_seconds)
 
+    def sign(self, identity: Identity, request: custody.IdentitySign) -> people.IssuedCredentials:
+        """Certify keys for a user at the console; for oneself elsewhere, never longer than what one holds."""
+        keys = PersonKeys(ssh=request.ssh_public_key, tls=request.tls_public_key)
+        ttl = request.ttl_seconds
+        if isinstance(identity, Person):
+            ttl = self._within(identity, request)
+        detail = {"target": request.user, "method": "identity file"}
+        self.issuer.trail.record(Event(name=EventName.USER_LOGIN, user=identity.actor, detail=detail))
+        return self.certify(request.user, keys, ttl)
+
+    def _within(self, person: Person, request: custody.IdentitySign) -> int:
+        if request.user != person.user:
+            raise Denied(f"identity of {request.user} asked for by {person.user}")
+        if person.expires_at is None:
+            raise Denied("identity file asked for by a web session")
+        left = int((person.expires_at - self.clock.now()).total_seconds())
+        return min(request.ttl_seconds or left, left)
+
     def certify(self, name: str, keys: PersonKeys, ttl_seconds: int | None) -> people.IssuedCredentials:
         """Issue a person's two certificates, with one end for both."""
         found = self.state.users.find(name)
@@ -78,7 +96,7 @@ class Credentials:
             cluster=self.cluster,
             ssh_certificate=line(self.issuer.ssh(ssh, user=name), name),
             tls_certificate=self.issuer.tls(tls, user=name),
-            tls_authority=self.authorities.tls_certificate(),
+            tls_authorities=self.authorities.tls_certificates(),
             host_authority=self.authorities.openssh_lines(AuthorityKind.HOST),
             logins=logins,
             roles=user.roles,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
+
+from cryptography import x509
 
 from appliance.broker.authorities import Authorities
 from appliance.broker.ports import Clock, Custody, Trail
@@ -54,6 +57,7 @@ class Issuer:
                 valid_after=spec.valid_after,
                 valid_before=spec.valid_before,
                 issued_at=self.clock.now(),
+                signed_digest=tls_digest(signed.blob),
             )
         )
         return signed.blob
@@ -83,8 +87,14 @@ class Issuer:
                 valid_after=spec.valid_after,
                 valid_before=spec.valid_before,
                 issued_at=self.clock.now(),
+                signed_digest=wire.signed_digest(signed.blob),
             )
         )
+
+
+def tls_digest(der: bytes) -> str:
+    """Return the SHA-256 (hex) of what was signed in an X.509 certificate, as the signer's ledger has it."""
+    return hashlib.sha256(x509.load_der_x509_certificate(der).tbs_certificate_bytes).hexdigest()
 
 
 def line(blob: bytes, comment: str = "") -> str:

@@ -49,8 +49,11 @@ class Custody(Protocol):
     Raises `Sealed`, `Unavailable`, or `Denied` for what its limits refuse.
     """
 
-    def ensure_key(self, kind: AuthorityKind, generation: int) -> AuthorityKey:
-        """Return the authority's key of that generation; makes it in the token if there is none."""
+    def first_key(self, kind: AuthorityKind) -> AuthorityKey:
+        """Return the first key of an authority; makes it in the token if it is not there."""
+
+    def fresh_key(self, kind: AuthorityKind) -> AuthorityKey:
+        """Make a new key of an authority, of a generation that never was."""
 
     def sign_ssh(self, spec: SshSpec, generation: int) -> Signed:
         """Make and sign an SSH certificate."""

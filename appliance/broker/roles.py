@@ -52,8 +52,17 @@ class Roles:
                 raise Invalid(f"there is no role {name[:64]!r}: presets are {', '.join(sorted(PRESETS))}")
 
     def of(self, user: User) -> tuple[Role, ...]:
-        """Return the user's roles. One that is gone grants nothing, and its denials are gone with it."""
-        return tuple(role for name in user.roles if (role := self.named(name)) is not None)
+        """Return the user's roles.
+
+        Raises `Denied` when one is gone, since its denials would be gone with it.
+        """
+        roles = []
+        for name in user.roles:
+            role = self.named(name)
+            if role is None:
+                raise Denied(f"{user.name} has the role {name}, which does not exist")
+            roles.append(role)
+        return tuple(roles)
 
     def subject(self, user: User, expires: datetime) -> Subject:
         """Return the person as the policy sees them."""

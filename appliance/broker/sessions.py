@@ -9,7 +9,7 @@ from threading import Lock
 from appliance.broker.authorities import Authorities
 from appliance.broker.issue import Issuer
 from appliance.broker.ports import Clock, Recordings, Trail
-from appliance.broker.state import State
+from appliance.broker.state import State, serial_name
 from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
 from appliance.domain import names
@@ -168,6 +168,9 @@ class Sessions:
             return "the account was removed"
         if self.state.nodes.find(session.value.node) is None:
             return "the node was removed"
+        shown = self.state.certificates.find(serial_name(session.value.certificate))
+        if shown is None or shown.value.revoked_at is not None:
+            return "the certificate was revoked"
         return ""
 
     def _silent(self, sid: str, now: datetime) -> bool:

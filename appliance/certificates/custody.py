@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.certificates.templates import Options, SshSpec, TlsSpec
-    from hsm.signer.protocol import Issued
+    from hsm.signer.protocol import Issued, PublicKey
 
+FIRST = 1
+"""The generation a new cluster's keys begin with."""
 AUTHORITY_LIFE = timedelta(days=3650)
 """Ten years: the life of the TLS authority's own certificate. It is rotated long before."""
 
@@ -51,16 +53,25 @@ class SignerCustody:
     client: SignerClient
     clock: Clock
 
-    def ensure_key(self, kind: AuthorityKind, generation: int) -> AuthorityKey:
-        """Return the key of that generation, made in the token if it is not there."""
+    def first_key(self, kind: AuthorityKind) -> AuthorityKey:
+        """Return the first key of an authority; made in the token if it is not there."""
         with _translated():
-            key = self.client.ensure_key(Ca(kind), generation)
-            now = self.clock.now()
-            certificate = b""
-            if kind is AuthorityKind.TLS:
-                certificate = self._self_signed(generation, now)
+            return self._described(kind, self.client.ensure_key(Ca(kind), FIRST))
+
+    def fresh_key(self, kind: AuthorityKind) -> AuthorityKey:
+        """Make a new key, of a generation that never was: one left by an abandoned rotation is not reused."""
+        with _translated():
+            made = [key.generation for key in self.client.public_keys() if key.ca == Ca(kind)]
+            return self._described(kind, self.client.create_key(Ca(kind), max(made, default=0) + 1))
+
+    def _described(self, kind: AuthorityKind, key: PublicKey) -> AuthorityKey:
+        now = self.clock.now()
+        tls = kind is AuthorityKind.TLS
         return AuthorityKey(
-            generation=generation, public_key=key.public_key, certificate=certificate, created_at=now
+            generation=key.generation,
+            public_key=key.public_key,
+            certificate=self._self_signed(key.generation, now) if tls else b"",
+            created_at=now,
         )
 
     def sign_ssh(self, spec: SshSpec, generation: int) -> Signed:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from appliance.domain.operations.custody import AuthorityList, AuthorityView
 
 
-def exported(found: AuthorityList, kind: str | None) -> str:
+def exported(found: AuthorityList, kind: str | None, *, known_hosts_form: bool = False) -> str:
     """Return the public keys of one authority, or of the user and host ones when none is named."""
     wanted = (AuthorityKind(kind),) if kind else (AuthorityKind.USER, AuthorityKind.HOST)
-    lines = [_line(found.cluster, one) for one in found.authorities if one.kind in wanted]
+    lines = [_line(found.cluster, one, known_hosts_form) for one in found.authorities if one.kind in wanted]
     return "\n".join(lines)
 
 
@@ -26,8 +26,10 @@ def known_hosts(cluster: str, public_keys: str, hosts: tuple[str, ...] = ()) -> 
     )
 
 
-def _line(cluster: str, one: AuthorityView) -> str:
+def _line(cluster: str, one: AuthorityView, known_hosts_form: bool) -> str:
     match one.kind:
+        case AuthorityKind.USER if known_hosts_form:
+            return known_hosts(cluster, one.public_key).rstrip()
         case AuthorityKind.TLS:
             return ssl.DER_cert_to_PEM_cert(one.certificate).rstrip()
         case AuthorityKind.HOST:

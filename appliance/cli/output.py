@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from ruamel.yaml import YAML
 from tabulate import tabulate
 
 from appliance.domain import codec
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 FORMAT_KEY = "sallyport.format"
 FORMATS = ("text", "json", "yaml")
@@ -39,6 +42,11 @@ def plain(value: object) -> str:
     """Return a text that can't do anything to a terminal."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def when(moment: datetime) -> str:
+    """Return a moment in local time."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def labels(pairs: dict[str, str]) -> str:

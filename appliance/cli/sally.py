@@ -90,7 +90,7 @@ def _keep(home: Home, profile: Profile, done: sign_in.SignedIn) -> None:
         home.certificate(profile): issued.ssh_certificate.encode() + b"\n",
         home.tls(profile): keys.tls_private + DER_cert_to_PEM_cert(issued.tls_certificate).encode(),
         home.known_hosts(profile): known_hosts(profile.cluster, issued.host_authority).encode(),
-        home.authority(profile.proxy): DER_cert_to_PEM_cert(issued.tls_authority).encode(),
+        home.authority(profile.proxy): trust.pem(issued.tls_authorities).encode(),
     }
     home.save(profile, files)
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from appliance.cli import frame, output
+from appliance.cli import custody_commands, frame, output
+from appliance.cli.console import Console
 from appliance.cli.durations import TtlType
-from appliance.client import Api, UnixTransport
-from appliance.config import load
-from appliance.domain.errors import Unavailable
 from appliance.domain.operations import custody, journal, nodes, people
 from appliance.domain.operations.operation import Nothing
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-SOCKET = "run/console.sock"
 
 
 @click.group(cls=frame.Answers, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,40 +30,13 @@ def cli(context: click.Context, config: Path) -> None:
 
     You are known by your account on this machine: root, or the account the appliance runs as.
     """
-    context.obj = Lazy(config)
+    context.obj = Console(config)
     context.call_on_close(context.obj.close)
-
-
-class Lazy:
-    """The connection to the auth service, made when a command first needs it."""
-
-    def __init__(self, config: Path) -> None:
-        self._config = config
-        self._api: Api | None = None
-
-    def call(self, name: str, request: object) -> Any:
-        """Do an operation."""
-        if self._api is None:
-            self._api = Api(UnixTransport(self._socket()))
-        return self._api.call(name, request)
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._api is not None:
-            self._api.close()
-
-    def _socket(self) -> Path:
-        path = load(self._config).data_dir / SOCKET
-        if not path.exists():
-            raise Unavailable(f"no appliance runs here: {path} is not there (sallyport start)")
-        if not os.access(path, os.W_OK):
-            raise Unavailable(f"{path} is not yours to use: be root, or the account the appliance runs as")
-        return path
 
 
 @cli.command()
 @click.pass_obj
-def status(api: Lazy) -> None:
+def status(api: Console) -> None:
     """Show the cluster: version, addresses, authorities."""
     info: people.ClusterInfo = api.call("cluster.ping", Nothing())
     authorities: custody.AuthorityList = api.call("authorities.list", Nothing())
@@ -102,7 +67,7 @@ def _names(value: str) -> tuple[str, ...]:
 
 def _link(link: people.InviteLink) -> None:
     def text() -> str:
-        until = _when(link.expires_at)
+        until = output.when(link.expires_at)
         return f"Give this link to {link.user}. It works once, until {until}:\n{link.url}"
 
     output.show(link, text)
@@ -114,7 +79,7 @@ def _link(link: people.InviteLink) -> None:
 @click.option("--roles", default="access", show_default=True, help="Roles, separated by commas.")
 @ttl_option
 @click.pass_obj
-def users_add(api: Lazy, name: str, logins: str, roles: str, ttl: int) -> None:
+def users_add(api: Console, name: str, logins: str, roles: str, ttl: int) -> None:
     """Make an account NAME that may use the operating-system LOGINS (separated by commas).
 
     With no logins, the user gets their own name as the only one. Prints a sign-up link.
@@ -125,7 +90,7 @@ def users_add(api: Lazy, name: str, logins: str, roles: str, ttl: int) -> None:
 
 @users.command("ls")
 @click.pass_obj
-def users_ls(api: Lazy) -> None:
+def users_ls(api: Console) -> None:
     """List accounts."""
     found: people.UserList = api.call("users.list", Nothing())
     columns: output.Columns = (
@@ -142,7 +107,7 @@ def users_ls(api: Lazy) -> None:
 @click.option("--logins", help="Logins, separated by commas; replaces those they have.")
 @click.option("--roles", help="Roles, separated by commas; replaces those they have.")
 @click.pass_obj
-def users_update(api: Lazy, name: str, logins: str | None, roles: str | None) -> None:
+def users_update(api: Console, name: str, logins: str | None, roles: str | None) -> None:
     """Change the logins or roles of NAME; it holds from their next connection on."""
     request = people.UserUpdate(
         name=name,
@@ -156,7 +121,7 @@ def users_update(api: Lazy, name: str, logins: str | None, roles: str | None) ->
 @users.command("reset")
 @click.argument("name")
 @click.pass_obj
-def users_reset(api: Lazy, name: str) -> None:
+def users_reset(api: Console, name: str) -> None:
     """Take away the password and factors of NAME and print a link to enrol anew."""
     _link(api.call("users.reset", people.UserNamed(name=name)))
 
@@ -164,7 +129,7 @@ def users_reset(api: Lazy, name: str) -> None:
 @users.command("rm")
 @click.argument("name")
 @click.pass_obj
-def users_rm(api: Lazy, name: str) -> None:
+def users_rm(api: Console, name: str) -> None:
     """Delete the account NAME and end its sessions."""
     answer = api.call("users.delete", people.UserNamed(name=name))
     output.show(answer, lambda: f"User {name} has been deleted.")
@@ -201,7 +166,7 @@ def _labels(context: click.Context, parameter: click.Parameter, value: str) -> d
 )
 @click.pass_obj
 def nodes_add(
-    api: Lazy,
+    api: Console,
     name: str,
     openssh: bool,
     addr: str,
@@ -222,7 +187,7 @@ def nodes_add(
 
 @nodes_group.command("ls")
 @click.pass_obj
-def nodes_ls(api: Lazy) -> None:
+def nodes_ls(api: Console) -> None:
     """List nodes."""
     found: nodes.NodeList = api.call("nodes.list", Nothing())
     columns: output.Columns = (
@@ -238,7 +203,7 @@ def nodes_ls(api: Lazy) -> None:
 @nodes_group.command("rm")
 @click.argument("name")
 @click.pass_obj
-def nodes_rm(api: Lazy, name: str) -> None:
+def nodes_rm(api: Console, name: str) -> None:
     """Remove the node NAME and end its sessions."""
     answer = api.call("nodes.delete", nodes.NodeNamed(name=name))
     output.show(answer, lambda: f"Node {name} has been removed.")
@@ -253,7 +218,7 @@ def sessions() -> None:
 @click.option("--live", is_flag=True, help="Only those that run now.")
 @click.option("--limit", default=100, show_default=True)
 @click.pass_obj
-def sessions_ls(api: Lazy, live: bool, limit: int) -> None:
+def sessions_ls(api: Console, live: bool, limit: int) -> None:
     """List sessions, newest first."""
     found: journal.SessionList = api.call("sessions.list", journal.SessionsQuery(limit=limit, live_only=live))
     output.show(found, lambda: session_table(found.sessions))
@@ -265,8 +230,8 @@ def session_table(found: tuple[journal.SessionView, ...]) -> str:
         ("Session ID", lambda one: one.id),
         ("Who", lambda one: f"{one.user} as {one.login}@{one.node}"),
         ("From", lambda one: one.source),
-        ("Started", lambda one: _when(one.started_at)),
-        ("Ended", lambda one: _when(one.ended_at) if one.ended_at else "running"),
+        ("Started", lambda one: output.when(one.started_at)),
+        ("Ended", lambda one: output.when(one.ended_at) if one.ended_at else "running"),
         ("Recording", _recording),
     )
     return output.table(found, columns, empty="no sessions")
@@ -289,7 +254,7 @@ def events() -> None:
 @click.option("--session", default="", help="Only events of this session.")
 @click.option("--limit", default=50, show_default=True)
 @click.pass_obj
-def events_ls(api: Lazy, event: str, user: str, session: str, limit: int) -> None:
+def events_ls(api: Console, event: str, user: str, session: str, limit: int) -> None:
     """List events, newest first."""
     query = journal.EventsQuery(event=event, user=user, session=session, limit=limit)
     found: journal.EventList = api.call("events.list", query)
@@ -309,66 +274,12 @@ def _details(event: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in event.items() if key not in HEAD)
 
 
-@cli.group()
-def auth() -> None:
-    """The cluster's certificate authorities."""
-
-
-@auth.command("ls")
-@click.pass_obj
-def auth_ls(api: Lazy) -> None:
-    """List the authorities' keys."""
-    found: custody.AuthorityList = api.call("authorities.list", Nothing())
-    columns: output.Columns = (
-        ("CA Type", lambda one: one.kind),
-        ("Fingerprint", lambda one: one.fingerprint),
-        ("Since", lambda one: _when(one.created_at)),
-        ("Signs", lambda one: "yes" if one.signing else "no, still trusted"),
-    )
-    head = f"CA keys for the local cluster {found.cluster}:\n\n"
-    output.show(found, lambda: head + output.table(found.authorities, columns, empty="none"))
-
-
-@auth.command("export")
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice(["user", "openssh", "host", "tls"]),
-    help="user: authorized_keys form; openssh: for TrustedUserCAKeys; host: known_hosts form; tls: PEM.",
-)
-@click.pass_obj
-def auth_export(api: Lazy, kind: str | None) -> None:
-    """Print the authorities' public keys in the form their users read."""
-    from appliance.cli.export import exported
-
-    found: custody.AuthorityList = api.call("authorities.list", Nothing())
-    output.show(found, lambda: exported(found, kind))
-
-
-@cli.group()
-def hsm() -> None:
-    """The token that holds the private keys."""
-
-
-@hsm.command("status")
-@click.pass_obj
-def hsm_status(api: Lazy) -> None:
-    """Show the token: provider, keys, mechanisms, sealed or not."""
-    found: custody.TokenStatus = api.call("token.status", Nothing())
-
-    def text() -> str:
-        keys = "\n".join(f"  {key}" for key in found.keys) or "  none"
-        kind = "software (no hardware protects these keys)" if found.software else "hardware"
-        state = "sealed" if found.sealed else "open"
-        return f"Token  {found.provider}, {kind}\nState  {state} ({found.description})\nKeys\n{keys}"
-
-    output.show(found, text)
-
-
-def _when(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
+cli.add_command(custody_commands.auth)
+cli.add_command(custody_commands.certs)
+cli.add_command(custody_commands.hsm)
+cli.add_command(custody_commands.seal)
+cli.add_command(custody_commands.unseal)
+cli.add_command(custody_commands.seal_status)
 frame.add_common(cli, "sallyctl")
 
 

@@ -19,6 +19,7 @@ class EventName(Enum):
     AUTH = ("auth", "SP1000")
     USER_LOGIN = ("user.login", "SP1001")
     CERT_CREATE = ("cert.create", "SP1100")
+    CERT_REVOKE = ("cert.revoke", "SP1101")
     USER_CREATE = ("user.create", "SP1200")
     USER_UPDATE = ("user.update", "SP1201")
     USER_DELETE = ("user.delete", "SP1202")
@@ -49,6 +50,7 @@ class EventName(Enum):
     RECORDING_ACCESS = ("recording.access", "SP2202")
     ACCESS_DENIED = ("access.denied", "SP3000")
     AUTHORITY_CREATE = ("cert_authority.create", "SP4000")
+    AUTHORITY_ROTATE = ("cert_authority.rotate", "SP4001")
     SERVICE_START = ("service.start", "SP9000")
     SERVICE_STOP = ("service.stop", "SP9001")
 

@@ -17,6 +17,21 @@ class AuthorityKind(StrEnum):
     AUDIT = "audit"
 
 
+class RotationPhase(StrEnum):
+    """Where the rotation of an authority stands (mission row K3)."""
+
+    STANDBY = "standby"
+    """No rotation: one key, which signs and is trusted."""
+    INIT = "init"
+    """The new key exists and is trusted beside the old, which still signs."""
+    UPDATE_CLIENTS = "update_clients"
+    """The new key signs; people and machines get certificates of it; both are trusted."""
+    UPDATE_SERVERS = "update_servers"
+    """Servers have changed over; both are still trusted for what was issued before."""
+    ROLLBACK = "rollback"
+    """The old key signs again; both are trusted until what the new one signed is gone."""
+
+
 class DeviceKind(StrEnum):
     """What kind of thing proves possession."""
 
@@ -150,6 +165,11 @@ class Authority:
     signing: AuthorityKey
     trusted: tuple[AuthorityKey, ...]
     """Every key verifiers accept, the signing one among them."""
+    phase: RotationPhase = RotationPhase.STANDBY
+    next_phase_at: datetime | None = None
+    """When a rotation on a timer goes on by itself; None when it is led by hand."""
+    grace_seconds: int = 0
+    """How long each phase of a rotation on a timer lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +187,11 @@ class Certificate:
     valid_after: datetime
     valid_before: datetime
     issued_at: datetime
+    signed_digest: str = ""
+    """SHA-256 (hex) of what was signed, to be compared with the signer's ledger."""
     revoked_at: datetime | None = None
+    revoked_by: str = ""
+    revoke_reason: str = ""
 
 
 class SessionKind(StrEnum):
@@ -191,6 +215,8 @@ class Session:
     node_id: str
     source: str
     proxy: str
+    certificate: int = 0
+    """Serial of the certificate the person showed: revoking it ends the session."""
     started_at: datetime
     seen_at: datetime
     ended_at: datetime | None = None

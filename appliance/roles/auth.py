@@ -45,7 +45,9 @@ from appliance.broker.journal import Journal
 from appliance.broker.machines import Machines
 from appliance.broker.ports import Clock, Custody, Randomness, Trail
 from appliance.broker.recordings import StoredRecordings
+from appliance.broker.register import Register
 from appliance.broker.roles import Roles
+from appliance.broker.rotation import Rotation
 from appliance.broker.sessions import Edge, Seen, Sessions
 from appliance.broker.sign_in import SignIn
 from appliance.broker.state import State
@@ -111,6 +113,7 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
         notify.ready("serving")
         while not stop.wait(SWEEP_SECONDS):
             rooms.sessions.sweep()
+            rooms.rotation.tick()
         ground.trail.record(Event(name=EventName.SERVICE_STOP, detail={"service": "auth"}))
 
 
@@ -283,6 +286,8 @@ def compose(ground: Ground) -> Rooms:
         ),
         sessions=Sessions(state=state, recordings=recordings, trail=trail, clock=clock, seen=Seen()),
         authorities=authorities,
+        rotation=Rotation(state=state, custody=ground.custody, trail=trail, clock=clock),
+        register=Register(state=state, authorities=authorities, trail=trail, clock=clock, cluster=cluster),
         web_pages=WebPages(
             issuer=issuer, authorities=authorities, clock=clock, hosts=ground.addresses.web_hosts
         ),
@@ -310,6 +315,7 @@ def _info(ground: Ground, authorities: Authorities) -> ClusterInfo:
         ssh_address=ground.addresses.ssh,
         api_address=ground.addresses.api,
         tls_authority=authorities.tls_certificate(),
+        tls_authorities=authorities.tls_certificates(),
         host_authority=authorities.openssh_lines(AuthorityKind.HOST),
     )
 
@@ -328,7 +334,9 @@ def answering(ground: Ground, rooms: Rooms) -> Broker:
 
 def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
     identify = Identify(
-        cluster=ground.config.auth_service.cluster_name, web_session=rooms.web_sessions.person
+        cluster=ground.config.auth_service.cluster_name,
+        web_session=rooms.web_sessions.person,
+        holds=rooms.register.holds,
     )
     app = create_app(answering(ground, rooms), identify)
     own = frozenset({os.getuid()})
@@ -337,24 +345,48 @@ def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
         listeners.unix(app, ground.layout.console, Door(caller=Caller.CONSOLE, uids=own | {0})),
         listeners.unix(app, ground.layout.proxy, Door(caller=Caller.PROXY, uids=own)),
         listeners.unix(app, ground.layout.web, Door(caller=Caller.WEB, uids=own)),
-        listeners.tls(app, address, _api_context(ground, rooms)),
+        listeners.tls(app, address, ApiTls(ground, rooms).context),
     ]
 
 
-def _api_context(ground: Ground, rooms: Rooms) -> ssl.SSLContext:
-    """Return the API's TLS context.
+class ApiTls:
+    """The API's TLS context.
 
-    A fresh key and certificate at each start, people's certificates required.
+    Made anew when the TLS authority changes, and daily; in memory but for a moment.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    chain = rooms.web_pages.chain(public, ground.addresses.api_hosts).chain
-    files = closed(ground.layout.auth) / "api.pem"
-    _replace(files, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain.encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files)
-    context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(rooms.authorities.tls_certificate()))
-    return context
+
+    def __init__(self, ground: Ground, rooms: Rooms) -> None:
+        self._ground = ground
+        self._rooms = rooms
+        self._made_for: tuple[object, ...] = ()
+        self._current = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for the next connection."""
+        wanted = (
+            self._rooms.authorities.tls_certificates(),
+            self._rooms.authorities.tls_certificate(),
+            self._ground.clock.now().date(),
+        )
+        if wanted != self._made_for:
+            self._current, self._made_for = self._fresh(), wanted
+        return self._current
+
+    def _fresh(self) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        chain = self._rooms.web_pages.chain(public, self._ground.addresses.api_hosts).chain
+        file = closed(self._ground.layout.auth) / "api.pem"
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        _replace(file, private + chain.encode())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(file)
+        file.unlink()  # the ssl module reads keys from files only
+        for authority in self._rooms.authorities.tls_certificates():
+            context.load_verify_locations(cadata=authority)
+        return context
 
 
 def _replace(path: Path, data: bytes) -> None:

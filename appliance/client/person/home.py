@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class FreshKeys:
     tls_private: bytes
     tls_public: bytes
     """DER SubjectPublicKeyInfo."""
+
+    @property
+    def ssh_blob(self) -> bytes:
+        """The public key in SSH wire form."""
+        return base64.b64decode(self.ssh_public.split()[1])
 
 
 def fresh_keys() -> FreshKeys:

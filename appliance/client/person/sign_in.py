@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,7 +77,7 @@ def in_the_browser(contact: Contact, *, ttl: int | None, ask: Dialogue) -> Signe
         "browser_logins.create",
         people.BrowserLoginCreate(
             source=FILLED_BY_SERVICE,
-            ssh_public_key=_blob(keys),
+            ssh_public_key=keys.ssh_blob,
             tls_public_key=keys.tls_public,
             ttl_seconds=ttl,
         ),
@@ -127,16 +126,12 @@ def _issue(contact: Contact, attempt: AttemptPending | AttemptAccepted, ttl: int
         people.CredentialsRequest(
             attempt=attempt.attempt,
             source=FILLED_BY_SERVICE,
-            ssh_public_key=_blob(keys),
+            ssh_public_key=keys.ssh_blob,
             tls_public_key=keys.tls_public,
             ttl_seconds=ttl,
         ),
     )
     return SignedIn(keys=keys, issued=issued)
-
-
-def _blob(keys: FreshKeys) -> bytes:
-    return base64.b64decode(keys.ssh_public.split()[1])
 
 
 def profile_of(contact: Contact, proxy: str, issued: IssuedCredentials) -> Profile:

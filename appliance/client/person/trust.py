@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,12 @@ def _first_contact(proxy: str, pin: str | None, confirm: Confirm) -> str:
         raise Denied("pin differs", message=f"{proxy} is not the cluster of this pin: it shows {found.pin}")
     if pin is None and not confirm(found.pin):
         raise Denied("authority not confirmed", message="not confirmed: nothing was sent")
-    return ssl.DER_cert_to_PEM_cert(info.tls_authority)
+    return pem((info.tls_authority, *info.tls_authorities))
+
+
+def pem(certificates: Iterable[bytes]) -> str:
+    """Return DER certificates as one PEM text, each once."""
+    return "".join(ssl.DER_cert_to_PEM_cert(each) for each in dict.fromkeys(certificates))
 
 
 def _handshake(proxy: str, context: ssl.SSLContext) -> None:

@@ -30,6 +30,8 @@ class ClusterInfo:
     """The TLS authority's certificate, DER; its pin is the SHA-256 of the public key."""
     host_authority: str
     """The host authority's public keys, a line each, in OpenSSH form."""
+    tls_authorities: tuple[bytes, ...] = ()
+    """Every TLS authority trusted now, DER: more than one while the authority is rotated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +238,8 @@ class IssuedCredentials:
     """OpenSSH form, one line."""
     tls_certificate: bytes
     """DER."""
-    tls_authority: bytes
+    tls_authorities: tuple[bytes, ...]
+    """DER; more than one while the authority is rotated."""
     host_authority: str
     logins: tuple[str, ...]
     roles: tuple[str, ...]
