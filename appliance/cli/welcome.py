@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +17,6 @@ from appliance.domain.operations.operation import Nothing
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from appliance.config import Config
 
@@ -58,12 +60,19 @@ def _print(api: Api, config: Config, path: Path) -> None:
 
 def _next(config: Config, path: Path, addresses: Addresses, pin: str, user: str) -> list[str]:
     cluster, host = config.auth_service.cluster_name, socket.gethostname()
+    sallyctl, sally = _command("sallyctl"), _command("sally")
     return [
-        f"sallyctl -c {path} nodes add {host} --openssh --addr=127.0.0.1:22 --labels=env=dev",
-        f"sally login --proxy={addresses.web} --user={user} --ca-pin={pin}",
-        "sally config >> ~/.ssh/config",
+        f"{sallyctl} -c {path} nodes add {host} --openssh --addr=127.0.0.1:22 --labels=env=dev",
+        f"{sally} login --proxy={addresses.web} --user={user} --ca-pin={pin}",
+        f"{sally} config >> ~/.ssh/config",
         f"ssh root@{host}.{cluster}",
     ]
+
+
+def _command(name: str) -> str:
+    """Return a command as it can be typed here: a checkout's own are not on the search path."""
+    beside = Path(sys.argv[0]).with_name(name)
+    return name if shutil.which(name) or not beside.exists() else str(beside)
 
 
 def _first_link(api: Api) -> people.InviteLink | None:
