@@ -82,7 +82,7 @@ def _permissions(request: Members) -> tuple[Permission, str | None]:
     rp_id = request.optional(10, str)
     if wanted <= 0 or (wanted & _NEED_RP and rp_id is None):
         raise Refusal(Status.INVALID_PARAMETER if wanted <= 0 else Status.MISSING_PARAMETER)
-    if wanted & ~_KNOWN:
+    if wanted & ~int(_KNOWN):
         raise Refusal(Status.UNAUTHORIZED_PERMISSION)
     return Permission(wanted), rp_id
 

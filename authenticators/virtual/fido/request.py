@@ -28,6 +28,9 @@ class Members:
             decoded = cbor.decode(encoded)
         except (ValueError, IndexError, KeyError, TypeError, struct.error, RecursionError):
             raise Refusal(Status.INVALID_CBOR) from None
+        # Its decoder is lenient; CTAP2 wants the one canonical form (CTAP 2.1, section 8).
+        if cbor.encode(decoded) != encoded:
+            raise Refusal(Status.INVALID_CBOR)
         return cls(typed(decoded, dict))
 
     def required(self, key: int | str, kind: type[Kind]) -> Kind:
