@@ -243,7 +243,6 @@ class DeviceErrorCode(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     REFUSED = "refused"
-    WRONG_PIN = "wrong_pin"
     PIN_BLOCKED = "pin_blocked"
     PIN_NEEDS_REINSERTION = "pin_needs_reinsertion"
     PIN_REQUIRED = "pin_required"

@@ -31,6 +31,7 @@ from fido2.webauthn import (
     CollectedClientData,
     PublicKeyCredentialCreationOptions,
     PublicKeyCredentialRequestOptions,
+    UserVerificationRequirement,
 )
 
 from authenticators.devices.finder import FidoKey, Finder, choose_key, close_keys, find_fido_keys
@@ -56,7 +57,6 @@ _CODES: Final[Mapping[int, DeviceErrorCode]] = {
     _Error.UNSUPPORTED_ALGORITHM: _Code.NOT_SUPPORTED,
     _Error.UNSUPPORTED_OPTION: _Code.NOT_SUPPORTED,
     _Error.KEY_STORE_FULL: _Code.KEY_STORE_FULL,
-    _Error.PIN_INVALID: _Code.WRONG_PIN,
     _Error.PIN_BLOCKED: _Code.PIN_BLOCKED,
     _Error.PIN_AUTH_BLOCKED: _Code.PIN_NEEDS_REINSERTION,
     _Error.PIN_NOT_SET: _Code.PIN_NOT_SET,
@@ -90,8 +90,17 @@ class FidoClient:
         _check_rp_id(request.rp.id, origin)
 
         def ceremony(key: FidoKey, person: _Person, stop: Event) -> Json:
+            asked = request
+            if not _verifies(key.device) and _prefers(
+                getattr(request.authenticator_selection, "user_verification", None)
+            ):
+                selection = {
+                    **_json(request.authenticator_selection or {}),
+                    "userVerification": "discouraged",
+                }
+                asked = _changed(request, authenticatorSelection=selection)
             client = Fido2Client(key.device, _Collector(origin, request.rp.id or ""), person)
-            response: Json = _json(client.make_credential(request, stop))
+            response: Json = _json(client.make_credential(asked, stop))
             return response
 
         return self._run(ceremony, cancel)
@@ -106,12 +115,11 @@ class FidoClient:
         app_id = _app_id(request, origin)
 
         def ceremony(key: FidoKey, person: _Person, stop: Event) -> Json:
-            asked, by_app_id = request, False
-            if app_id and _knows(key.device, app_id, request):
-                asked, by_app_id = (
-                    _read(PublicKeyCredentialRequestOptions, {**dict(request), "rpId": app_id}),
-                    True,
-                )
+            asked, by_app_id = request, bool(app_id and _knows(key.device, app_id, request))
+            if by_app_id:
+                asked = _changed(asked, rpId=app_id)
+            if not _verifies(key.device) and _prefers(asked.user_verification):
+                asked = _changed(asked, userVerification="discouraged")
             client = Fido2Client(key.device, _Collector(origin, asked.rp_id or ""), person)
             response: Json = _json(self._choose(client.get_assertion(asked, stop)))
             return response | {"clientExtensionResults": {"appid": by_app_id}} if app_id else response
@@ -258,6 +266,27 @@ def _read(kind: Any, options: Mapping[str, Any]) -> Any:
         return kind.from_dict({name: value for name, value in inner.items() if name != "timeout"})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DeviceError(_Code.BAD_OPTIONS) from error
+
+
+def _changed(request: Any, **members: Any) -> Any:
+    """Return the options with members changed, by their JSON names."""
+    return _read(type(request), {**_json(request), **members})
+
+
+def _prefers(user_verification: UserVerificationRequirement | None) -> bool:
+    return user_verification in {None, UserVerificationRequirement.PREFERRED}
+
+
+def _verifies(device: CtapDevice) -> bool:
+    """Tell whether the key can know its owner now.
+
+    Where it could but no PIN is set, "preferred" means to go on without; the library would refuse.
+    """
+    try:
+        options = Ctap2(device).info.options
+    except (ValueError, CtapError):
+        return False
+    return any(options.get(name) for name in ("uv", "clientPin", "bioEnroll", "alwaysUv"))
 
 
 def _check_rp_id(rp_id: str | None, origin: str) -> None:

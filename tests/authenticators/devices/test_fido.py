@@ -113,9 +113,32 @@ def test_giving_up_at_the_pin_is_a_cancel():
         register(fido, user_verification="required")
 
 
+def test_an_empty_pin_is_none():
+    fido = client(with_pin(plug(make_key())), prompter=ScriptedPrompter(""))
+    with refused(Code.PIN_REQUIRED):
+        register(fido, user_verification="required")
+
+
 def test_verification_by_a_key_without_a_pin_says_what_is_missing():
     with refused(Code.PIN_NOT_SET):
         register(client(plug(make_key())), user_verification="required")
+
+
+@pytest.mark.parametrize("model", ["modern", "old", "u2f", "presence-only"])
+def test_verification_that_is_only_preferred_needs_no_pin(model):
+    prompter = ScriptedPrompter()
+    fido = client(plug(make_key(model)), prompter=prompter)
+    credential = register(fido, user_verification="preferred", resident_key="discouraged")
+    assert not credential.user_verified
+    assert login(fido, credential, user_verification="preferred")
+    assert not [said for said in prompter.said if said[0] == "pin"]
+
+
+def test_verification_that_is_preferred_is_done_where_a_pin_is_set():
+    fido = client(with_pin(plug(make_key())), prompter=ScriptedPrompter(PIN, PIN))
+    credential = register(fido, user_verification="preferred")
+    assert credential.user_verified
+    assert login(fido, credential, user_verification="preferred").user_verified
 
 
 def test_a_fingerprint_is_prompted_for():
@@ -151,6 +174,49 @@ def test_a_ceremony_is_cancelled_from_another_thread():
 def test_a_key_pulled_out_in_the_middle_is_removed():
     with refused(Code.REMOVED):
         register(client(plug(make_key(faults=FaultPlan.always(Unplug())))))
+
+
+class Answering(InProcessDevice):
+    """A key that answers each registration with one status."""
+
+    status = 0
+
+    def call(self, cmd, data=b"", event=None, on_keepalive=None):
+        if data[:1] == b"\x01":
+            return bytes([self.status])
+        return super().call(cmd, data, event, on_keepalive)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (0x19, Code.ALREADY_REGISTERED),
+        (0x26, Code.NOT_SUPPORTED),
+        (0x27, Code.REFUSED),
+        (0x28, Code.KEY_STORE_FULL),
+        (0x2D, Code.CANCELLED),
+        (0x2F, Code.TIMED_OUT),
+        (0x32, Code.PIN_BLOCKED),
+        (0x34, Code.PIN_NEEDS_REINSERTION),
+        (0x35, Code.PIN_NOT_SET),
+        (0x36, Code.PIN_NOT_SET),
+        (0x3A, Code.TIMED_OUT),
+        (0x7F, Code.BROKEN),
+        (0xF2, Code.BROKEN),
+    ],
+)
+def test_what_a_key_answers_is_told_by_a_code(status, code):
+    key = FidoKey(device=Answering(make_key()), name="key")
+    key.device.status = status
+    with refused(code):
+        register(client(key), user_verification="preferred")
+
+
+def test_a_key_with_no_room_for_another_passkey_says_so():
+    fido = client(plug(make_key(resident_slots=1)))
+    register(fido, resident_key="required")
+    with refused(Code.KEY_STORE_FULL):
+        register(fido, user=ANN, resident_key="required")
 
 
 def test_a_key_is_not_registered_two_times():
