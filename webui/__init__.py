@@ -7,7 +7,7 @@
 
     config         what the composition root hands in
     server         cheroot, hardened: TLS, limits, deadlines, one slow peer never holds the rest
-    wire           the pieces of that: a socket with a deadline, strict header lines, places per source
+    wire           its pieces: a socket with a deadline, strict header lines, places and turns per source
     app            the factory: one Flask application out of the blueprints
     security       host, origin, headers; a content security policy per page
     forms          proof that a form came from our own page; reading its fields
@@ -25,6 +25,6 @@ request; the auth service judges it. Only `appliance.client` and `appliance.doma
 Pages work without JavaScript wherever WebAuthn is not needed. Nothing is loaded from elsewhere.
 
 Numbers: header lines 16 KiB and 64 of them, a body 64 KiB, a request must be whole within 15 s, an
-answer must be taken at 4 KiB/s; 64 connections a source (IPv6: a /64) and 1000 in all, 32 at work;
-relayed calls and forms: 5 a second a source with bursts of 60.
+answer must be taken at 4 KiB/s; 64 connections a source (IPv6: a /64) and 1000 in all; 32 at work, 8 of
+them for one source; relayed calls and forms: 5 a second a source with bursts of 60.
 """

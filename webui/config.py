@@ -15,6 +15,8 @@ class WebLimits:
     threads: int = 32
     connections: int = 1000
     connections_per_source: int = 64
+    workers_per_source: int = 8
+    """Of `threads`, how many may be busy with one source; its further connections wait for their turn."""
     header_bytes: int = 16384
     body_bytes: int = 65536
     idle_seconds: int = 20

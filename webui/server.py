@@ -15,7 +15,7 @@ from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 
-from webui.wire import DeadlineSocket, Places, StrictHeaderReader
+from webui.wire import DeadlineSocket, Places, StrictHeaderReader, Turns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+COMPLAIN_EVERY = 10.0
 ENVIRONMENT = {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
@@ -81,15 +82,17 @@ class Connection(HTTPConnection):
     shaken = False
 
     def communicate(self) -> bool:
-        """Serve one request within its deadline; returns whether the connection stays."""
+        """Shake hands, or serve one request, within its time; returns whether the connection stays."""
         limits = self.server.config.limits
-        self.socket.least_rate = limits.least_rate
-        self.socket.deadline = time.monotonic() + limits.request_seconds
-        if not self.shaken and not self._shake_hands():
-            return False
-        kept: bool = super().communicate()  # type: ignore[no-untyped-call]
-        self.socket.deadline = None
-        return kept
+        self.socket.allow(seconds=limits.request_seconds, least_rate=limits.least_rate)
+        try:
+            if not self.shaken:
+                # no waiting here for the request: the selector does that for all
+                return self._shake_hands()
+            kept: bool = super().communicate()  # type: ignore[no-untyped-call]
+            return kept
+        finally:
+            self.server.next_turn(self.remote_addr)
 
     def _shake_hands(self) -> bool:
         try:
@@ -145,6 +148,8 @@ class WebServer(wsgi.Server):
         self.max_request_header_size, self.max_request_body_size = limits.header_bytes, limits.body_bytes
         self.keep_alive_conn_limit = limits.connections
         self.places = Places(total=limits.connections, per_source=limits.connections_per_source)
+        self.turns: Turns[Connection] = Turns(limits.workers_per_source)
+        self._complained_at = -COMPLAIN_EVERY
         self.context = tls_context(config.certificate, config.key)
         self.ssl_adapter = LazyTls(self.context)
 
@@ -161,23 +166,38 @@ class WebServer(wsgi.Server):
         """Queue a connection that has something to say; a new one waits in the selector until it does."""
         if conn.last_used is None:
             self._welcome(conn)
-        elif not self._queued(conn):
-            conn.close()
+        elif self.turns.begin(conn.remote_addr, conn):
+            self._queue(conn)
+
+    def next_turn(self, source: str) -> None:
+        """Let the next connection of a source have the turn that one of its others has ended."""
+        waiting = self.turns.end(source)
+        if waiting is not None:
+            self._queue(waiting)
 
     def _welcome(self, conn: Connection) -> None:
         conn.placed = self.places.take(conn.remote_addr)
         if conn.placed:
             self.put_conn(conn)
         else:
-            log.warning("connection of %s refused: too many", conn.remote_addr)
+            self._complain(conn.remote_addr)
             conn.close()
 
-    def _queued(self, conn: Connection) -> bool:
+    def _complain(self, source: str) -> None:
+        """Log refused connections, once in ten seconds: who floods us shall not flood the log."""
+        now = time.monotonic()
+        if now - self._complained_at >= COMPLAIN_EVERY:
+            self._complained_at = now
+            log.warning(
+                "too many connections, the last of %s; %d refused so far", source, self.places.refused
+            )
+
+    def _queue(self, conn: Connection) -> None:
         try:
             self.requests.put(conn)
         except queue.Full:
-            return False
-        return True
+            conn.close()
+            self.next_turn(conn.remote_addr)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - its signature
         """Send cheroot's messages to our log; what a peer does wrong is not our error."""

@@ -11,8 +11,8 @@ import re
 import ssl
 import threading
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections import Counter, defaultdict, deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from webui.limits import source_group
 
@@ -62,42 +62,54 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 class DeadlineSocket(ssl.SSLSocket):
-    """A TLS socket that waits for its peer until a moment, not for a time that each byte renews.
+    """A TLS socket that waits for its peer so long and no longer, however many bytes trickle in or out.
 
-    Attributes, set by the connection: `deadline` (monotonic seconds) and `least_rate` (bytes a second:
-    each byte sent moves the deadline by that much, so that a large answer may take its time).
+    What is read has to be there by `deadline` (monotonic seconds). What is sent may be waited for
+    `patience` seconds in all; each byte taken earns some of it back, at `least_rate` bytes a second, so
+    that a large answer may take its time. `None` sets no limit.
     """
 
     deadline: float | None = None
+    patience: float | None = None
+    longest_patience: float = 0.0
     least_rate: int = 4096
 
-    def _remaining(self) -> float:
-        remaining = (self.deadline or 0.0) - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("timed out")
-        return remaining
+    def allow(self, *, seconds: float, least_rate: int) -> None:
+        """Give the peer this long for a request from now on, and the same patience for its answer."""
+        self.deadline = time.monotonic() + seconds
+        self.patience = self.longest_patience = seconds
+        self.least_rate = least_rate
 
-    def _limit(self) -> None:
+    def _limit_reading(self) -> None:
         if self.deadline is not None:
-            self.settimeout(self._remaining())
+            self.settimeout(_positive(self.deadline - time.monotonic()))
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - its signature
         """See `ssl.SSLSocket`; within the deadline."""
-        self._limit()
+        self._limit_reading()
         super().do_handshake(block)
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         """See `ssl.SSLSocket`; within the deadline."""
-        self._limit()
+        self._limit_reading()
         return super().recv_into(buffer, nbytes, flags)
 
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
-        """See `ssl.SSLSocket`; within the deadline, which it moves."""
-        self._limit()
+        """See `ssl.SSLSocket`; as long as the patience lasts."""
+        if self.patience is None:
+            return super().send(data, flags)
+        self.settimeout(_positive(self.patience))
+        began = time.monotonic()
         sent = super().send(data, flags)
-        if self.deadline is not None:
-            self.deadline += sent / self.least_rate
+        earned = sent / self.least_rate - (time.monotonic() - began)
+        self.patience = min(self.patience + earned, self.longest_patience)
         return sent
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise TimeoutError("timed out")
+    return seconds
 
 
 class Places:
@@ -106,6 +118,8 @@ class Places:
     def __init__(self, *, total: int, per_source: int) -> None:
         self._total, self._per_source = total, per_source
         self._taken: Counter[str] = Counter()
+        self.refused = 0
+        """Connections turned away since the start."""
         self._lock = threading.Lock()
 
     def take(self, source: str) -> bool:
@@ -113,6 +127,7 @@ class Places:
         key = source_group(source)
         with self._lock:
             if self._taken.total() >= self._total or self._taken[key] >= self._per_source:
+                self.refused += 1
                 return False
             self._taken[key] += 1
             return True
@@ -124,3 +139,41 @@ class Places:
             self._taken[key] -= 1
             if not self._taken[key]:
                 del self._taken[key]
+
+
+Waiting = TypeVar("Waiting")
+
+
+class Turns(Generic[Waiting]):
+    """Lets so many connections of a source be served at once; the others of that source stand in line.
+
+    So whoever opens many connections and is slow on each is slow to themselves. Thread-safe.
+    """
+
+    def __init__(self, per_source: int) -> None:
+        self._per_source = per_source
+        self._busy: Counter[str] = Counter()
+        self._lines: defaultdict[str, deque[Waiting]] = defaultdict(deque)
+        self._lock = threading.Lock()
+
+    def begin(self, source: str, connection: Waiting) -> bool:
+        """Take a turn for the connection; False when it stands in line now."""
+        key = source_group(source)
+        with self._lock:
+            if self._busy[key] < self._per_source:
+                self._busy[key] += 1
+                return True
+            self._lines[key].append(connection)
+            return False
+
+    def end(self, source: str) -> Waiting | None:
+        """Give the turn on to the next connection of the source and return it; None when none waits."""
+        key = source_group(source)
+        with self._lock:
+            if self._lines[key]:
+                return self._lines[key].popleft()
+            del self._lines[key]
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
+            return None

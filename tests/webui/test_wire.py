@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.wire import MAX_HEADER_LINES, Places, StrictHeaderReader
+from webui.wire import MAX_HEADER_LINES, Places, StrictHeaderReader, Turns
 
 read = StrictHeaderReader()
 
@@ -73,3 +73,24 @@ def test_places_are_counted_in_all_and_per_source_and_given_back():
     assert not places.take("192.0.2.3")
     places.give_back("192.0.2.1")
     assert places.take("192.0.2.3")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]), st.booleans()), max_size=60
+    )
+)
+def test_turns_are_never_more_than_allowed_and_none_is_lost(steps):
+    turns, busy, waiting = Turns(per_source=2), {}, {}
+    for number, (source, comes) in enumerate(steps):
+        if comes:
+            began = turns.begin(source, number)
+            assert began == (len(busy.get(source, ())) < 2)
+            (busy if began else waiting).setdefault(source, []).append(number)
+        elif busy.get(source):
+            busy[source].pop(0)
+            following = turns.end(source)
+            assert following == (waiting[source].pop(0) if waiting.get(source) else None)
+            if following is not None:
+                busy[source].append(following)
+        assert all(len(at_work) <= 2 for at_work in busy.values())
