@@ -14,6 +14,7 @@ Needs root, pcscd, vsmartcard-vpcd, iproute2 and util-linux (`missing_parts`).
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -142,6 +143,8 @@ def private_pcscd(folder: Path, *, reader_name: str = PLAIN_READER) -> Iterator[
             _wait_until(lambda: _listening(daemon), f"pcscd did not start: {log}")
             yield daemon
     finally:
+        # pyscard's forgotten connections say goodbye to the daemon, which had better be there.
+        gc.collect()
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=10)
 

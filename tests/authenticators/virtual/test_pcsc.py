@@ -1,5 +1,6 @@
 """The virtual card under a real pcscd: python-fido2, ykman, OpenSC and ykcs11 are the peers."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,10 @@ from fido2.webauthn import PublicKeyCredentialRpEntity
 from yubikit.piv import DEFAULT_MANAGEMENT_KEY, KEY_TYPE, SLOT, PivSession
 
 from authenticators.virtual.faults import FaultPlan, RefuseTouch, Unplug
+from authenticators.virtual.store import KeyFile
 from authenticators.virtual.transports.vpcd import USB_ATR
 from tests.support.virtual_keys import RP_ID, Person, client_for, make_key
-from tests.support.vpcd import PLAIN_READER, YUBIKEY_READER, private_pcscd
+from tests.support.vpcd import PLAIN_READER, YUBIKEY_READER, private_pcscd, wait_for_card
 from tests.support.yubikit_connections import CardConnection
 
 pytestmark = pytest.mark.functional
@@ -138,6 +140,24 @@ def test_ykcs11_finds_the_key_by_its_reader_and_signs(tmp_path):
         )  # fmt: skip
     public = load_der_public_key((tmp_path / "public").read_bytes())
     public.verify((tmp_path / "signature").read_bytes(), b"attack at dawn", ec.ECDSA(hashes.SHA256()))
+
+
+def test_sallyport_vkey_puts_a_key_file_into_the_reader(pcscd, tmp_path):
+    key_file = tmp_path / "key.json"
+    code = "from authenticators.virtual.cli import main; main()"
+    vkey = [sys.executable, "-c", code]
+    subprocess.run([*vkey, "new", str(key_file)], check=True, capture_output=True)
+    serial = KeyFile(key_file).load().serial
+    # The private reader listens in a network of its own; people's pcscd listens where the command runs.
+    inside = ["nsenter", f"--net=/proc/{pcscd.process.pid}/ns/net"]
+    process = subprocess.Popen([*inside, *vkey, "pcsc", str(key_file)], stderr=subprocess.PIPE, text=True)
+    assert str(serial) in process.stderr.readline()
+    wait_for_card(present=True)
+    assert str(serial) in output_of(pcscd, YKMAN, "--reader", pcscd.reader_name, "info")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 0
+    process.stderr.close()
+    wait_for_card(present=False)
 
 
 def test_a_fingerprint_verifies_the_user_over_the_reader(pcscd):
