@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from appliance.broker.ports import Clock
+from appliance.domain.clock import Clock
 from appliance.domain.errors import Denied, Invalid, SallyportError, Sealed, Unavailable
 from appliance.domain.operations.custody import TokenStatus
 from appliance.domain.records import AuthorityKey, AuthorityKind

@@ -71,6 +71,7 @@ from appliance.roles.process import main
 from appliance.store.sqlite import SqliteBackend
 from appliance.system import SystemClock, SystemRandomness
 from authenticators.fido2.relying_party import RelyingParty
+from hsm.errors import HsmError
 from hsm.signer.client import SignerClient
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def compose(ground: Ground) -> Rooms:
     vault = SeedVault(secret_file(ground.layout.auth / "seed.key", random.bytes(KEY_BYTES)), random.bytes)
     codes, passkeys = Codes(random.bytes), Passkeys(_relying_party(ground))
     links = Links(state=state, random=random, clock=clock, web_address=web_address)
+    register = Register(state=state, authorities=authorities, trail=trail, clock=clock, cluster=cluster)
     recordings = StoredRecordings(store=RecordingStore(ground.layout.recordings))
     sign_in = SignIn(
         state=state,
@@ -254,6 +256,7 @@ def compose(ground: Ground) -> Rooms:
             state=state,
             issuer=issuer,
             authorities=authorities,
+            register=register,
             roles=roles,
             lifetimes=lifetimes,
             random=random,
@@ -286,8 +289,10 @@ def compose(ground: Ground) -> Rooms:
         ),
         sessions=Sessions(state=state, recordings=recordings, trail=trail, clock=clock, seen=Seen()),
         authorities=authorities,
-        rotation=Rotation(state=state, custody=ground.custody, trail=trail, clock=clock),
-        register=Register(state=state, authorities=authorities, trail=trail, clock=clock, cluster=cluster),
+        rotation=Rotation(
+            state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock
+        ),
+        register=register,
         web_pages=WebPages(
             issuer=issuer, authorities=authorities, clock=clock, hosts=ground.addresses.web_hosts
         ),
@@ -410,4 +415,4 @@ def route_source(address: str) -> str:
 
 
 if __name__ == "__main__":
-    main("auth", run)
+    main("auth", run, expected=(HsmError,))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from appliance.config import Config, ConfigError, load
 from appliance.domain.errors import SallyportError
 from appliance.roles import logs, notify
-from hsm.errors import HsmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +21,16 @@ USAGE_ERROR = 2
 FAILED = 1
 
 
-def main(name: str, run: Callable[[Config, argparse.Namespace], None]) -> None:
-    """Run one role to its end; anything expected that goes wrong is one sentence and a non-zero status."""
+def main(
+    name: str,
+    run: Callable[[Config, argparse.Namespace], None],
+    *,
+    expected: tuple[type[Exception], ...] = (),
+) -> None:
+    """Run one role to its end; anything expected that goes wrong is one sentence and a non-zero status.
+
+    `expected` are further errors whose message is that sentence.
+    """
     arguments = _arguments(name)
     _close_up()
     try:
@@ -32,7 +39,7 @@ def main(name: str, run: Callable[[Config, argparse.Namespace], None]) -> None:
         run(config, arguments)
     except ConfigError as error:
         _leave(str(error), USAGE_ERROR)
-    except (SallyportError, HsmError) as error:
+    except (SallyportError, *expected) as error:
         _leave(f"{name}: {error}", FAILED)
     except OSError as error:
         _leave(f"{name}: {error.filename or ''}: {error.strerror}", FAILED)

@@ -14,6 +14,7 @@ from appliance.roles.layout import Layout, closed, read_secret, secret_file
 from appliance.roles.process import main
 from appliance.system import SystemRandomness
 from hsm import registry
+from hsm.errors import HsmError
 from hsm.secret import Secret
 from hsm.signer.desk import Memory
 from hsm.signer.ledger import Ledger
@@ -88,4 +89,4 @@ def _file_pin(layout: Layout) -> bytes:
 
 
 if __name__ == "__main__":
-    main("signer", run)
+    main("signer", run, expected=(HsmError,))
