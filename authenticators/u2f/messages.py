@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hmac import compare_digest
@@ -130,18 +130,25 @@ def check_client_data(
         raise U2fError(_Code.FACET_NOT_TRUSTED)
 
 
-def read_response(response: dict[str, Any] | str | bytes, *names: str) -> tuple[bytes, ...]:
+def read_response(response: Mapping[str, Any] | str | bytes, *names: str) -> tuple[bytes, ...]:
     """Return the base64url members of a response of the old browser API, such as `registrationData`.
 
     Raises `U2fError`: DEVICE_ERROR where the response is an error of the client, MALFORMED.
     """
     try:
-        members = response if isinstance(response, dict) else json.loads(response)
-        if isinstance(members, dict) and members.get("errorCode"):
+        members = _members(response)
+        if members.get("errorCode"):
             raise U2fError(_Code.DEVICE_ERROR, f"error {members['errorCode']}")
-        return tuple(decode_base64url(members[name]) for name in names)
-    except (WebAuthnError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return tuple(decode_base64url(members.get(name)) for name in names)
+    except WebAuthnError as error:
         raise U2fError(_Code.MALFORMED) from error
+
+
+def _members(response: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
+    if isinstance(response, Mapping):
+        return response
+    encoded = response.encode("utf-8", "surrogatepass") if isinstance(response, str) else response
+    return decode_json(encoded, WebAuthnErrorCode.MALFORMED_RESPONSE)
 
 
 def app_parameter(app_id: str) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from authenticators.errors import U2fError, U2fErrorCode, WebAuthnError
 from authenticators.fido2.wire import decode_base64url, encode_base64url
+from authenticators.u2f.facets import TrustedFacets
 from authenticators.u2f.messages import (
     ClientDataType,
     check_client_data,
@@ -21,9 +23,8 @@ from authenticators.u2f.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from authenticators.u2f.facets import TrustedFacets
 
 VERSION: Final = "U2F_V2"
 _CHALLENGE_BYTES: Final = 32
@@ -115,7 +116,7 @@ class U2fRelyingParty:
         return request, state
 
     def complete_registration(
-        self, state: U2fState, response: dict[str, Any] | str | bytes, *, now: datetime
+        self, state: U2fState, response: Mapping[str, Any] | str | bytes, *, now: datetime
     ) -> U2fRegistration:
         """Return the registration to store; raises `U2fError` with the rule that was broken."""
         data, client_data = read_response(response, "registrationData", "clientData")
@@ -148,7 +149,7 @@ class U2fRelyingParty:
     def complete_authentication(
         self,
         state: U2fState,
-        response: dict[str, Any] | str | bytes,
+        response: Mapping[str, Any] | str | bytes,
         *,
         registered: Sequence[U2fRegistration],
         now: datetime,

@@ -78,6 +78,10 @@ def test_an_error_of_the_client_is_told_as_one():
         read_response({"errorCode": 4}, "registrationData")
     with refused(U2fErrorCode.MALFORMED):
         read_response("[1]", "registrationData")
+    with refused(U2fErrorCode.MALFORMED):
+        read_response({"registrationData": "AA"}, "registrationData", "clientData")
+    with refused(U2fErrorCode.MALFORMED):
+        read_response('{"clientData": "AA", "clientData": "AB"}', "clientData")
 
 
 @given(st.binary(max_size=200))
