@@ -32,6 +32,7 @@ def main(
     `expected` are further errors whose message is that sentence.
     """
     arguments = _arguments(name)
+    told: tuple[type[Exception], ...] = (SallyportError, *expected)
     _close_up()
     try:
         config = load(arguments.config, dict(arguments.set))
@@ -39,7 +40,7 @@ def main(
         run(config, arguments)
     except ConfigError as error:
         _leave(str(error), USAGE_ERROR)
-    except (SallyportError, *expected) as error:
+    except told as error:
         _leave(f"{name}: {error}", FAILED)
     except OSError as error:
         _leave(f"{name}: {error.filename or ''}: {error.strerror}", FAILED)
