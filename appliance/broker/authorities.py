@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from cryptography import x509
 
 from appliance.broker.ports import Custody, Trail
 from appliance.broker.state import State
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import custody as messages
-from appliance.domain.records import Authority, AuthorityKey, AuthorityKind
+from appliance.domain.records import Authority, AuthorityKey, AuthorityKind, Certificate
 from hsm.encoding import public_key
 
 if TYPE_CHECKING:
@@ -34,7 +37,27 @@ class Authorities:
     def _create(self, kind: AuthorityKind) -> None:
         self.trail.record(Event(name=EventName.AUTHORITY_CREATE, detail={"authority": str(kind)}))
         key = self.custody.first_key(kind)
+        self.record_own(key)
         self.state.authorities.create(Authority(kind=kind, signing=key, trusted=(key,)))
+
+    def record_own(self, key: AuthorityKey) -> None:
+        """Put the TLS authority's own certificate into the register, as every other."""
+        if not key.certificate:
+            return
+        own = x509.load_der_x509_certificate(key.certificate)
+        self.state.certificates.put(
+            Certificate(
+                serial=own.serial_number,
+                authority=AuthorityKind.TLS,
+                key_id=own.subject.rfc4514_string(),
+                principals=(),
+                subject_key=public_key.fingerprint(key.public_key),
+                valid_after=own.not_valid_before_utc,
+                valid_before=own.not_valid_after_utc,
+                issued_at=key.created_at,
+                signed_digest=hashlib.sha256(own.tbs_certificate_bytes).hexdigest(),
+            )
+        )
 
     def signing(self, kind: AuthorityKind) -> AuthorityKey:
         """Return the key that signs now."""

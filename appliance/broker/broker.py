@@ -74,6 +74,7 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "browser_logins.answer": rooms.browser_logins.answer,
         "browser_logins.collect": rooms.browser_logins.collect,
         "nodes.add_openssh": rooms.machines.add_openssh,
+        "nodes.bundle": rooms.machines.bundle,
         "nodes.list": rooms.machines.list,
         "nodes.delete": rooms.machines.delete,
         "proxy.register": rooms.edge.register,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.broker.authorities import Authorities
 from appliance.broker.callers import Identity, Person
 from appliance.broker.issue import Issuer, line
 from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.register import Register
 from appliance.broker.roles import Roles
 from appliance.broker.state import State
 from appliance.certificates import templates
@@ -17,8 +18,10 @@ from appliance.domain import names
 from appliance.domain.errors import Exists, Invalid, NotFound
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import nodes as messages
+from appliance.domain.operations.custody import KrlRead
 from appliance.domain.operations.operation import Nothing, Rule
 from appliance.domain.records import AuthorityKind, Node, NodeKind, User
+from hsm.encoding import public_key
 
 SSH_PORT = 22
 ALL_NODES = Rule("node", "list")
@@ -31,6 +34,7 @@ class Machines:
     state: State
     issuer: Issuer
     authorities: Authorities
+    register: Register
     roles: Roles
     lifetimes: Lifetimes
     random: Randomness
@@ -47,19 +51,47 @@ class Machines:
         self.trail.record(
             Event(name=EventName.NODE_CREATE, user=identity.actor, server_id=node.id, detail=detail)
         )
-        now = self.clock.now()
-        until = now + self.lifetimes.host
-        spec = templates.host_ssh(
-            names=(self.qualified(node.name), node.name), public_key=node.host_key, now=now, until=until
-        )
-        certificate = line(self.issuer.ssh(spec), node.name)
-        self.state.nodes.create(node)
+        certified = self._certified(node)
+        self.state.nodes.create(certified)
         return messages.NodeAdded(
             name=node.name,
             trusted_user_ca_keys=self.authorities.openssh_lines(AuthorityKind.OPENSSH),
-            host_certificate=certificate + "\n",
-            expires_at=until,
+            host_certificate=certified.host_certificate,
+            expires_at=self.clock.now() + self.lifetimes.host,
         )
+
+    def bundle(self, identity: object, request: messages.NodeNamed) -> messages.NodeBundle:
+        """Return what the node shall have now; its host certificate is renewed when it is time."""
+        del identity
+        stored = self.state.nodes.find(names.node_name(request.name))
+        if stored is None:
+            raise NotFound("there is no such node")
+        node = stored.value
+        if self._renewal_due(node):
+            node = self._certified(node)
+            self.state.nodes.update(node, stored.revision)
+        return messages.NodeBundle(
+            trusted_user_ca_keys=self.authorities.openssh_lines(AuthorityKind.OPENSSH),
+            host_certificate=node.host_certificate,
+            krl=self.register.krl(None, KrlRead()).data,
+            tls_authorities=self.authorities.tls_certificates(),
+        )
+
+    def _renewal_due(self, node: Node) -> bool:
+        signing = public_key.fingerprint(self.authorities.signing(AuthorityKind.HOST).public_key)
+        ends = node.certified_until
+        return (
+            ends is None or node.certified_by != signing or ends - self.clock.now() < self.lifetimes.host / 3
+        )
+
+    def _certified(self, node: Node) -> Node:
+        now = self.clock.now()
+        until = now + self.lifetimes.host
+        principals = (self.qualified(node.name), node.name)
+        spec = templates.host_ssh(names=principals, public_key=node.host_key, now=now, until=until)
+        signing = public_key.fingerprint(self.authorities.signing(AuthorityKind.HOST).public_key)
+        certificate = line(self.issuer.ssh(spec), node.name) + "\n"
+        return replace(node, host_certificate=certificate, certified_until=until, certified_by=signing)
 
     def list(self, identity: Identity, request: Nothing) -> messages.NodeList:
         """Return all nodes to administrators, and to a person those they can log in to."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from appliance.broker.authorities import Authorities
 from appliance.broker.ports import Clock, Custody, Trail
 from appliance.broker.state import State
 from appliance.certificates import rotation
@@ -30,6 +31,7 @@ class Rotation:
 
     state: State
     custody: Custody
+    authorities: Authorities
     trail: Trail
     clock: Clock
 
@@ -73,7 +75,9 @@ class Rotation:
         detail = {"authority": str(authority.kind), "from": str(authority.phase), "to": str(phase)}
         self.trail.record(Event(name=EventName.AUTHORITY_ROTATE, user=actor, detail=detail))
         if phase is RotationPhase.INIT:
-            return rotation.begun(authority, self.custody.fresh_key(authority.kind))
+            key = self.custody.fresh_key(authority.kind)
+            self.authorities.record_own(key)
+            return rotation.begun(authority, key)
         return rotation.moved(authority, phase)
 
 

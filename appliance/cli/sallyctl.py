@@ -185,6 +185,24 @@ def nodes_add(
     output.show(added, lambda: instructions(added, out))
 
 
+@nodes_group.command("unit")
+@click.argument("name")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write the files into.",
+)
+@click.pass_obj
+def nodes_unit(api: Console, name: str, out: Path) -> None:
+    """Write a systemd timer that keeps the machine NAME in step: trust, host certificate, revocations."""
+    from appliance.cli.node_timer import write_timer
+
+    info: people.ClusterInfo = api.call("cluster.ping", Nothing())
+    bundle: nodes.NodeBundle = api.call("nodes.bundle", nodes.NodeNamed(name=name))
+    output.show(bundle, lambda: write_timer(out, name, info, bundle))
+
+
 @nodes_group.command("ls")
 @click.pass_obj
 def nodes_ls(api: Console) -> None:

@@ -142,6 +142,14 @@ class Node:
     host_key: bytes
     """The node's public host key, in SSH wire form: what its host certificate was made for."""
     added_at: datetime
+    host_certificate: str = ""
+    """The node's own host certificate, OpenSSH form.
+
+    What it presents where it trusts itself to the cluster.
+    """
+    certified_until: datetime | None = None
+    certified_by: str = ""
+    """Fingerprint of the host authority's key that signed it."""
     seen_at: datetime | None = None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.domain.operations.operation import Nothing, Operation, Rule
+from appliance.domain.operations.operation import Caller, Nothing, Operation, Rule
 from appliance.domain.operations.people import CONSOLE_OR_PERSON
 
 
@@ -40,6 +40,19 @@ class NodeNamed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeBundle:
+    """What a stock sshd needs to stay in step.
+
+    All of it public. It changes with rotations and revocations.
+    """
+
+    trusted_user_ca_keys: str
+    host_certificate: str
+    krl: bytes
+    tls_authorities: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
     """A node as people see it; `logins` are those this person may use there."""
 
@@ -67,6 +80,13 @@ TABLE: tuple[Operation[Any, Any], ...] = (
         callers=CONSOLE_OR_PERSON,
         rule=Rule("node", "create"),
         admin=True,
+    ),
+    Operation(
+        name="nodes.bundle",
+        summary="Trust, host certificate and revocations for a stock sshd to fetch",
+        request=NodeNamed,
+        response=NodeBundle,
+        callers=frozenset({Caller.WEB, Caller.CONSOLE}),
     ),
     Operation(
         name="nodes.list",
