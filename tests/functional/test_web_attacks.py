@@ -11,6 +11,9 @@ import pyotp
 import pytest
 
 from appliance.domain.operations import journal, nodes
+from appliance.recording.asciicast import export, parts
+from appliance.recording.frames import End, Exec, Header, Outcome, Output, Program, Resize, SessionFacts
+from appliance.recording.reader import Timed
 from tests.support.browser import chromium
 from tests.support.memory_auth import MemoryAuth
 from tests.support.web_server import free_port, running
@@ -159,6 +162,22 @@ def test_hostile_names_run_nothing_and_load_nothing(browser, web, auth):
     auth.nodes.clear()
 
 
+def a_session(auth, **changes):
+    given = {
+        "id": SID,
+        "user": "ada",
+        "login": "root",
+        "node": "web1",
+        "source": "192.0.2.7",
+        "started_at": auth.now - timedelta(hours=1),
+        "ended_at": auth.now,
+        "end_reason": "closed",
+        "recording_size": 5000,
+        "recording_lost": False,
+    }
+    return journal.SessionView(**given | changes)
+
+
 def cast(*outputs):
     head = json.dumps({"version": 2, "width": 80, "height": 24, "timestamp": 1, "title": MARK})
     lines = [json.dumps([0.1 * (number + 1), "o", text]) for number, text in enumerate(outputs)]
@@ -166,21 +185,7 @@ def cast(*outputs):
 
 
 def test_a_recording_is_played_and_can_do_nothing_else(browser, web, auth):
-    started = auth.now - timedelta(hours=1)
-    auth.sessions = [
-        journal.SessionView(
-            id=SID,
-            user="ada",
-            login=MARK,
-            node="web1",
-            source="192.0.2.7",
-            started_at=started,
-            ended_at=auth.now,
-            end_reason=MARK,
-            recording_size=5000,
-            recording_lost=False,
-        )
-    ]
+    auth.sessions = [a_session(auth, login=MARK, end_reason=MARK)]
     hostile = f"\x1b]0;{MARK}\x07\x1b]8;;javascript:document.title='taken'\x07link\x1b]8;;\x07{MARK}\r\n"
     auth.casts[SID] = [cast("hello from the recording\r\n", hostile, "\x1b]52;c;ZXZpbA==\x07", "end\r\n")]
     browser.console()
@@ -241,3 +246,26 @@ def test_every_field_has_a_name_for_those_who_can_not_see_it(browser, web):
         assert browser.driver.execute_script(unnamed) == [], path
         assert browser.driver.execute_script("return document.querySelectorAll('h1').length") == 1
         assert browser.driver.execute_script("return document.querySelectorAll('main').length") == 1
+
+
+def recorded():
+    """Return the parts of a cast of 2 MiB as the auth service exports it, markers and a resize among it."""
+    facts = SessionFacts(session_id=SID, user="ada", login="root", node="web1", terminal="xterm")
+    frames = [Header(facts), Output(b"first line\r\n"), Exec(Program.COMMAND, b"make -j8"), Resize(100, 30)]
+    frames += [Output(b"%05d " % number + b"x" * 90 + b"\r\n") for number in range(16000)]
+    frames += [Output(b"last line\r\n"), End(outcome=Outcome.COMPLETE)]
+    timed = [
+        Timed(at_us=number * 100, wall_us=number * 100, frame=frame) for number, frame in enumerate(frames)
+    ]
+    return list(parts(export(timed)))
+
+
+def test_what_the_recorder_exports_is_played_to_its_end(browser, web, auth):
+    auth.sessions = [a_session(auth)]
+    auth.casts[SID] = recorded()
+    assert len(auth.casts[SID]) >= 2
+    browser.open(f"{web.url}/web/sessions/{SID}")
+    browser.wait_for("#player[data-ready]")
+    browser.find("#player").click()
+    browser.wait_until("return document.querySelector('#player').innerText.includes('last line')")
+    assert browser.refused_by_policy() == []
