@@ -70,12 +70,24 @@ def _first_contact(proxy: str, pin: str | None, confirm: Confirm) -> str:
         info: ClusterInfo = api.call("cluster.ping", Nothing())
     finally:
         api.close()
+    return ssl.DER_cert_to_PEM_cert(_vouched_for(proxy, info, pin, confirm))
+
+
+def _vouched_for(proxy: str, info: ClusterInfo, pin: str | None, confirm: Confirm) -> bytes:
+    """Return the one authority that the pin or the person vouches for.
+
+    Whoever answered may be anybody, and may have put an authority of their own beside the right one: what
+    else they say is trusted comes in later, over a connection that this one has verified.
+    """
     found = PinnedAuthority.of(info.tls_authority)
-    if pin is not None and not PinnedAuthority(pin).matches(info.tls_authority):
-        raise Denied("pin differs", message=f"{proxy} is not the cluster of this pin: it shows {found.pin}")
-    if pin is None and not confirm(found.pin):
-        raise Denied("authority not confirmed", message="not confirmed: nothing was sent")
-    return pem((info.tls_authority, *info.tls_authorities))
+    if pin is None:
+        if not confirm(found.pin):
+            raise Denied("authority not confirmed", message="not confirmed: nothing was sent")
+        return info.tls_authority
+    for offered in (info.tls_authority, *info.tls_authorities):
+        if PinnedAuthority(pin).matches(offered):
+            return offered
+    raise Denied("pin differs", message=f"{proxy} is not the cluster of this pin: it shows {found.pin}")
 
 
 def pem(certificates: Iterable[bytes]) -> str:
