@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ERRORS_FROM = 400
+TRY_AGAIN = "Try again in a minute. If it stays so, tell your administrator."
+LOOK_FIRST = "Your change may or may not have been kept: look before you repeat it, in a minute."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,8 @@ def notice(error: SallyportError) -> Notice:
         case Sealed() | Unavailable():
             return Notice(
                 title="Not available just now",
-                text="A part of this service does not answer. Nothing was changed.",
-                advice="Try again in a minute. If it stays so, tell your administrator.",
+                text="A part of this service does not answer.",
+                advice=TRY_AGAIN if request.method in SAFE_METHODS else LOOK_FIRST,
             )
     return Notice(title="That did not work", text=text, advice="Go back, correct it, and try again.")
 

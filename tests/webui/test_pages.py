@@ -323,3 +323,6 @@ def test_a_part_that_does_not_answer_is_told_without_its_innards(ada, auth):
     assert answer.status_code == 503
     assert "auth.sock" not in text(answer)
     assert "Try again in a minute" in text(answer)
+    auth.fail["nodes.delete"] = auth.fail["nodes.list"]
+    ada.get("/web/nodes/x/remove")
+    assert "look before you repeat it" in text(ada.post("/web/nodes/x/remove"))

@@ -172,7 +172,7 @@ def test_nothing_works_and_nothing_breaks_without_the_auth_service(visitor, auth
     auth.fail["cluster.ping"] = Unavailable("no answer on /run/secret/path.sock")
     answer = visitor.get("/web/login")
     assert answer.status_code == 503
-    assert "Nothing was changed" in answer.get_data(as_text=True)
+    assert "Try again in a minute" in answer.get_data(as_text=True)
     assert "path.sock" not in answer.get_data(as_text=True)
 
 
