@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fido2.client import DefaultClientDataCollector, Fido2Client, UserInteraction
 
-from authenticators.fido2.relying_party import Authentication, Registered, RelyingParty, User
+from authenticators.fido2.relying_party import RelyingParty
+from authenticators.fido2.results import Authentication, Registered, User
 from rig.bench import Bench
 
 if TYPE_CHECKING:

@@ -17,12 +17,14 @@ from fido2.ctap import CtapDevice
 from fido2.ctap2 import Ctap2
 
 from authenticators.ssh_sk import parse_sk_public_key, parse_sk_signature, verify_sk_signature
-from authenticators.virtual.ssh import ED25519_SK, string
-from authenticators.virtual.transports.ssh_agent import AgentSocket
+from authenticators.virtual.profile import EDDSA
+from authenticators.virtual.ssh import ED25519_SK, enrol, string
+from authenticators.virtual.transports.ssh_agent import Agent, AgentSocket
 from rig.expect import expect
 
 if TYPE_CHECKING:
     from authenticators.virtual.interaction import Steps
+    from authenticators.virtual.key import VirtualKey
 
 SSHD = "/usr/sbin/sshd"
 APPLICATION = "ssh:"
@@ -48,6 +50,19 @@ def log_in_by_provider(folder: Path) -> str:
     _run(["ssh-keygen", "-q", "-t", "ed25519-sk", "-N", "", "-C", "rig", "-f", str(private)])
     (folder / "authorized_keys").write_bytes(private.with_suffix(".pub").read_bytes())
     return _ssh(folder, ["-o", "IdentityAgent=none", "-i", str(private)])
+
+
+def list_by_ssh_add(key: VirtualKey, folder: Path) -> str:
+    """Put an SSH key on a virtual key, and let OpenSSH's own tool list it through the agent protocol."""
+    enrol(key, application=APPLICATION, algorithm=EDDSA, user=f"serial {key.state.serial}")
+    path = folder / "agent"
+    with AgentSocket(agent=Agent(key=key), path=path).serving():
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
+        done = subprocess.run(
+            ["ssh-add", "-L"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    expect(done.returncode == 0, f"ssh-add lists the key; it said {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _ssh(folder: Path, options: list[str]) -> str:

@@ -44,11 +44,6 @@ SCENARIOS: Final[dict[str, Callable[[Bench], None]]] = {
 }
 
 NOT_APPLICABLE: Final[dict[tuple[str, str], str]] = {
-    ("typed-otp", PCSC): "a smart card reader has no keyboard: a card types nothing",
-    (
-        "usual-tools",
-        IN_PROCESS,
-    ): "ykman and fido2-token are other processes, which this key is not visible to",
     ("counter-clone", REAL): "a real key can't be copied",
     ("bad-signature", REAL): "a real key makes no wrong signatures",
     ("attestation-refused-by-policy", REAL): "its policy names the virtual vendor's root",
@@ -59,13 +54,12 @@ NOT_APPLICABLE: Final[dict[tuple[str, str], str]] = {
 }
 
 STANDS_IN: Final[dict[tuple[str, str], str]] = {
+    ("ssh-key-and-login", IN_PROCESS): "OpenSSH uses the key by the agent protocol; its provider needs USB",
+    ("ssh-key-and-login", PCSC): "OpenSSH uses the card by the agent protocol; its libfido2 has no PC/SC",
     (
-        "ssh-key-and-login",
+        "usual-tools",
         IN_PROCESS,
-    ): "OpenSSH reaches the key by the agent protocol; its own provider needs USB",
-    (
-        "ssh-key-and-login",
-        PCSC,
-    ): "OpenSSH reaches the card by the agent protocol; Debian's libfido2 has no PC/SC",
+    ): "ssh-add sees the key by the agent protocol; others don't see into a process",
+    ("typed-otp", PCSC): "the code is read from the key's NDEF tag, as a phone does; a card has no keyboard",
     ("hmac-unseal", PCSC): "the slot is reached by yubikit over the card; python-yubico knows USB only",
 }

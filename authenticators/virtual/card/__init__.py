@@ -7,6 +7,7 @@ card ── selects an application, joins chained commands, hands out long answe
   ├── piv/        NIST SP 800-73-4 with the YubiKey extensions
   ├── oath        YKOATH
   ├── otp         the OTP slots through APDUs
+  ├── ndef        the OTP that a phone reads
   └── management  what the key is and can do
 ```
 """

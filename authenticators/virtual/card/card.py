@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from authenticators.virtual.card.fido import FidoApplet
 from authenticators.virtual.card.iso7816 import CHAINED, Apdu, StatusError, StatusWord
 from authenticators.virtual.card.management import ManagementApplet
+from authenticators.virtual.card.ndef import NdefApplet
 from authenticators.virtual.card.oath import OathApplet
 from authenticators.virtual.card.otp import OtpApplet
 from authenticators.virtual.card.piv.applet import PivApplet
@@ -28,6 +29,7 @@ FIDO_AID: Final = bytes.fromhex("a0000006472f0001")
 PIV_AID: Final = bytes.fromhex("a000000308")
 OATH_AID: Final = bytes.fromhex("a0000005272101")
 OTP_AID: Final = bytes.fromhex("a0000005272001")
+NDEF_AID: Final = bytes.fromhex("d2760000850101")
 MANAGEMENT_AID: Final = bytes.fromhex("a000000527471117")
 
 
@@ -57,7 +59,7 @@ class Card:
     def __post_init__(self) -> None:
         self.applets = {FIDO_AID: FidoApplet(self.key), MANAGEMENT_AID: ManagementApplet(self.key)}
         if Interface.OTP in self.key.profile.interfaces:
-            self.applets[OTP_AID] = OtpApplet(self.key)
+            self.applets |= {OTP_AID: OtpApplet(self.key), NDEF_AID: NdefApplet(self.key)}
         if Interface.CCID in self.key.profile.interfaces:
             self.applets |= {PIV_AID: PivApplet(self.key), OATH_AID: OathApplet(self.key)}
 

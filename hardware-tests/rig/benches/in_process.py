@@ -15,7 +15,7 @@ from authenticators.virtual.transports import python_yubico
 from authenticators.virtual.transports.in_process import InProcessDevice
 from rig.bench import Bench, ChallengeResponse, Plugged, YubicoChallengeResponse
 from rig.desk import Desk
-from rig.ssh import log_in_by_agent
+from rig.ssh import list_by_ssh_add, log_in_by_agent
 from rig.table import IN_PROCESS
 from tests.support.yubikit_connections import CardConnection
 
@@ -87,4 +87,4 @@ class InProcessBench(Bench):
         return log_in_by_agent(key.fido(), folder)
 
     def tools(self, key):
-        raise AssertionError("not applicable: see table.NOT_APPLICABLE")
+        return list_by_ssh_add(key.key, self.folder)

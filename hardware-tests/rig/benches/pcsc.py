@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fido2.pcsc import CtapPcscDevice
 from ykman.pcsc import list_devices
-from yubikit.core.smartcard import SmartCardConnection
+from yubikit.core.smartcard import SmartCardConnection, SmartCardProtocol
 from yubikit.yubiotp import YubiOtpSession
 
 from authenticators.virtual.key import VirtualKey
@@ -66,7 +66,17 @@ class CardKey(Plugged):
         wait_for_card(present=True, slot=self.slot)
 
     def type_otp(self):
-        raise AssertionError("not applicable: see table.NOT_APPLICABLE")
+        return read_tag(self.card())
+
+
+def read_tag(card: SmartCardConnection) -> str:
+    """Read the one-time password from the key's NDEF tag, as a phone does."""
+    protocol = SmartCardProtocol(card)
+    protocol.select(bytes.fromhex("d2760000850101"))
+    protocol.send_apdu(0, 0xA4, 0, 0x0C, bytes.fromhex("e104"))
+    length = int.from_bytes(protocol.send_apdu(0, 0xB0, 0, 0, le=2), "big")
+    record = protocol.send_apdu(0, 0xB0, 0, 2, le=length)
+    return record.decode(errors="replace").rpartition("#")[2]
 
 
 @dataclass

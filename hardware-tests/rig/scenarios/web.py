@@ -12,7 +12,7 @@ from fido2.ctap2 import Ctap2
 
 from authenticators.errors import AttestationError, AttestationErrorCode, WebAuthnError, WebAuthnErrorCode
 from authenticators.fido2.policy import AttestationPolicy
-from authenticators.fido2.relying_party import Authenticated, CloneAlarm
+from authenticators.fido2.results import Authenticated, CloneAlarm
 from authenticators.virtual.attestation import test_root
 from rig.expect import expect, refused, status_of
 from rig.people import ORIGIN, Person

@@ -3,11 +3,15 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yubikit.yubiotp import SLOT, YubiOtpSession, YubiOtpSlotConfiguration
 
+from authenticators.otp.yubico_otp import YubicoOtpToken
+from authenticators.secret import Secret
 from authenticators.virtual.card.card import FIDO_AID, OATH_AID, OTP_AID, PIV_AID, Card
 from authenticators.virtual.card.iso7816 import Apdu, StatusError, parse_tlvs, tlv
 from authenticators.virtual.interaction import at_once
 from tests.support.virtual_keys import make_key
+from tests.support.yubikit_connections import CardConnection
 
 
 @pytest.mark.parametrize(
@@ -81,3 +85,23 @@ def test_no_commands_break_an_application(aid, commands):
     for header, data in commands:
         response = at_once(card.transmit(header + bytes([len(data)]) + data))
         assert len(response) >= 2
+
+
+def test_a_phone_reads_a_url_with_a_one_time_password_from_the_tag():
+    key = make_key()
+    session = YubiOtpSession(CardConnection(key))
+    session.put_configuration(SLOT.ONE, YubiOtpSlotConfiguration(b"public", b"privat", bytes(16)))
+    card = Card(key)
+    codes = []
+    for _ in range(2):
+        at_once(card.transmit(bytes.fromhex("00a4040007d2760000850101")))
+        assert at_once(card.transmit(bytes.fromhex("00a4000c02e103"))).hex() == "9000"
+        assert at_once(card.transmit(bytes.fromhex("00b000000f")))[:2] == b"\x00\x0f"
+        assert at_once(card.transmit(bytes.fromhex("00a4000c02e104"))).hex() == "9000"
+        length = int.from_bytes(at_once(card.transmit(bytes.fromhex("00b0000002")))[:2], "big")
+        record = at_once(card.transmit(bytes.fromhex("00b00002") + bytes([length])))[:-2]
+        prefix, _, code = record[4:].decode().rpartition("#")
+        assert prefix == "\x04my.yubico.com/yk/"
+        codes.append(code)
+    token = YubicoOtpToken(public_id=b"public", private_id=Secret(b"privat"), aes_key=Secret(bytes(16)))
+    assert token.verify(codes[1], last=token.verify(codes[0], last=None))

@@ -11,14 +11,13 @@ sys.path.insert(0, str(RIG))
 from rig.benches.in_process import InProcessBench  # noqa: E402 - the folder's name is no package name
 from rig.report import Result, junit, markdown  # noqa: E402
 from rig.runner import run_scenario  # noqa: E402
-from rig.table import IN_PROCESS, NOT_APPLICABLE, REAL, SCENARIOS, STANDS_IN, VIRTUAL  # noqa: E402
+from rig.table import NOT_APPLICABLE, REAL, SCENARIOS, STANDS_IN, VIRTUAL  # noqa: E402
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_scenario_runs_on_a_key_in_this_process(name, tmp_path):
     result = run_scenario(InProcessBench(tmp_path), name)
-    expected = "not-applicable" if (name, IN_PROCESS) in NOT_APPLICABLE else "passed"
-    assert (result.outcome, result.seconds < 30) == (expected, True), result.reason
+    assert result.outcome == "passed", result.reason
 
 
 def test_what_does_not_apply_is_decided_for_known_scenarios_and_transports_with_a_reason():
@@ -28,9 +27,8 @@ def test_what_does_not_apply_is_decided_for_known_scenarios_and_transports_with_
         assert len(reason) > 20
 
 
-def test_every_scenario_runs_on_most_virtual_transports():
-    for scenario in SCENARIOS:
-        assert sum((scenario, transport) in NOT_APPLICABLE for transport in VIRTUAL) <= 1
+def test_every_scenario_runs_on_every_virtual_transport():
+    assert not {transport for _, transport in NOT_APPLICABLE} & set(VIRTUAL)
 
 
 def test_a_scenario_that_raises_is_a_failure_with_its_reason(tmp_path, monkeypatch):
