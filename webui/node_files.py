@@ -1,5 +1,4 @@
-"""What stock sshd machines fetch to stay in step: trust, their host certificate, revocations. All of it
-public.
+"""What stock sshd machines fetch to stay in step: trust, host certificate, revocations. All of it is public.
 
 GET /v1/webapi/nodes/<name>/user-ca.pub    for TrustedUserCAKeys
 GET /v1/webapi/nodes/<name>/host-cert.pub  for HostCertificate
