@@ -11,7 +11,10 @@ from tests.support import auth_box as support
 @pytest.fixture(scope="session")
 def shared_signer():
     # a short path: the name of a Unix socket has at most 107 bytes
-    with tempfile.TemporaryDirectory(prefix="signer-") as folder, support.shared_signer_in(Path(folder)) as one:
+    with (
+        tempfile.TemporaryDirectory(prefix="signer-") as folder,
+        support.shared_signer_in(Path(folder)) as one,
+    ):
         yield one
 
 

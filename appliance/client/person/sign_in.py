@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from appliance.client.person.home import FreshKeys, Profile, fresh_keys
+from appliance.domain import names
 from appliance.domain.decision import Factor
-from appliance.domain.errors import Denied, Unavailable
+from appliance.domain.errors import Denied, Invalid, Unavailable
 from appliance.domain.operations import people
 from appliance.domain.operations.people import AttemptAccepted, AttemptPending, IssuedCredentials
 
@@ -135,16 +136,29 @@ def _issue(contact: Contact, attempt: AttemptPending | AttemptAccepted, ttl: int
 
 
 def profile_of(contact: Contact, proxy: str, issued: IssuedCredentials) -> Profile:
-    """Return what to remember of a sign-in."""
+    """Return what to remember of a sign-in.
+
+    Names from the other side become file names and lines of an ssh configuration here, so each is parsed as
+    what it should be; raises `Unavailable`.
+    """
     if issued.cluster != contact.info.cluster:
         raise Unavailable("the cluster changed its name during the sign-in")
+    try:
+        return _parsed(contact, proxy, issued)
+    except Invalid as error:
+        raise Unavailable(f"the cluster gave a name that can't be one: {error}") from error
+
+
+def _parsed(contact: Contact, proxy: str, issued: IssuedCredentials) -> Profile:
+    for address in (contact.info.ssh_address, contact.info.api_address):
+        names.host_port(address)
     return Profile(
         proxy=proxy,
-        user=issued.user,
-        cluster=issued.cluster,
+        user=names.user_name(issued.user),
+        cluster=names.cluster_name(issued.cluster),
         ssh_address=contact.info.ssh_address,
         api_address=contact.info.api_address,
-        logins=issued.logins,
+        logins=tuple(names.login(login) for login in issued.logins),
         roles=issued.roles,
         expires_at=issued.expires_at,
         system_trust=contact.system_trust,

@@ -125,6 +125,6 @@ def test_without_a_pin_the_person_is_shown_it_and_nothing_is_kept_when_they_say_
     shown = []
     with serving(cluster, info(cluster.authority_der)) as proxy:
         with pytest.raises(Denied, match="not confirmed"):
-            trust.contact(home, proxy, pin=None, confirm=lambda pin: shown.append(pin))
+            trust.contact(home, proxy, pin=None, confirm=shown.append)
         assert not home.authority(proxy).exists()
     assert shown == [PinnedAuthority.of(cluster.authority_der).pin]
