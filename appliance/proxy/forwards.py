@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import asyncssh
 
+from appliance.policy.destinations import may_forward
 from appliance.proxy.errors import CertificateInvalid
 from appliance.proxy.relay import Pipe
 from appliance.proxy.wire import Reader
@@ -43,15 +43,6 @@ FROM_NODE = {
     b"auth-agent@openssh.com": ForwardKind.AGENT,
     b"x11": ForwardKind.X11,
 }
-
-
-def destination_allowed(host: str, port: int, permits: Permits) -> bool:
-    """Whether the role lists `host:port`; entries may have `*` in the host, or as the port."""
-    for entry in permits.destinations:
-        wanted_host, _, wanted_port = entry.rpartition(":")
-        if wanted_port in {"*", str(port)} and fnmatchcase(host.lower(), wanted_host.strip("[]").lower()):
-            return True
-    return False
 
 
 class Forwards:
@@ -83,7 +74,7 @@ class Forwards:
             host, port = reader.text(), reader.uint32()
         except CertificateInvalid as error:
             raise asyncssh.ChannelOpenError(PROHIBITED, str(error)) from error
-        if not session.permits.forwarding or not destination_allowed(host, port, session.permits):
+        if not session.permits.forwarding or not may_forward(session.approved.options, host, port):
             session.tell("port", destination=f"{host[:255]}:{port}", error=NOT_ALLOWED)
             raise asyncssh.ChannelOpenError(PROHIBITED, f"{NOT_ALLOWED} to {host[:255]}:{port}")
         pipe = await self._pipe(session, ForwardKind.LOCAL, f"{host}:{port}")
@@ -199,11 +190,14 @@ class Forwarding:
         if self.pipe is None:
             return
         self._session.over(self.pipe)
+        there, back = self.pipe.bytes_in, self.pipe.bytes_out
+        if self._kind is not ForwardKind.LOCAL:  # the destination is on the person's side
+            there, back = back, there
         event = Forwarded(
             kind=self._kind,
             destination=self._destination,
-            bytes_to_destination=self.pipe.bytes_in,
-            bytes_from_destination=self.pipe.bytes_out,
+            bytes_to_destination=there,
+            bytes_from_destination=back,
         )
         try:
             self._session.happened(event)
@@ -213,6 +207,6 @@ class Forwarding:
             "port",
             kind=self._kind.value,
             destination=self._destination,
-            bytes_to_destination=self.pipe.bytes_in,
-            bytes_from_destination=self.pipe.bytes_out,
+            bytes_to_destination=there,
+            bytes_from_destination=back,
         )

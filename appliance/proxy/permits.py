@@ -20,7 +20,6 @@ class Permits:
     agent: bool
     x11: bool
     forwarding: bool
-    destinations: tuple[str, ...]
     forced_command: str | None
     idle: timedelta | None
 
@@ -36,7 +35,6 @@ def permits(options: SessionOptions, certificate: Certificate) -> Permits:
         agent=free and options.forward_agent and "permit-agent-forwarding" in granted,
         x11=free and options.permit_x11_forwarding and "permit-X11-forwarding" in granted,
         forwarding=free and options.port_forwarding and "permit-port-forwarding" in granted,
-        destinations=options.direct_destinations,
         forced_command=forced,
         idle=options.client_idle_timeout,
     )

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from appliance.domain.errors import SallyportError
 from appliance.proxy import requests
 from appliance.proxy.errors import CertificateInvalid
+from appliance.proxy.files.scp import ScpWatcher
+from appliance.proxy.files.sftp import SftpWatcher
 from appliance.proxy.relay import Hold
 from appliance.proxy.wire import Reader
 from appliance.recording import frames
 from appliance.recording.errors import RecorderFailed
-from appliance.recording.frames import Environment, Exec, ExitSignal, ExitStatus
+from appliance.recording.events import FileMoved, FileVerb, shown
+from appliance.recording.frames import Environment, Exec, ExitSignal, ExitStatus, Happened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MAX_LOGGED = 4096
 """Characters of a command that go into the log; the recording has all of it."""
+MAX_UNLOGGED = 1024
+"""Facts that may wait for the log before a transfer has to."""
 MAX_HELD = 64
 """Requests that may come while the program is being started."""
 PROGRAMS = {
@@ -49,6 +54,8 @@ class Program:
         self._held: list[tuple[str, bytes, asyncio.Future[bool] | None]] = []
         self._exit_code: int | None = None
         self._exit_error = ""
+        self._sftp: SftpWatcher | None = None
+        self._scp: ScpWatcher | None = None
 
     # Bytes
 
@@ -56,16 +63,52 @@ class Program:
         """See `Watch.from_person`."""
         self.session.touch()
         recorder = self.session.recorder
-        if recorder is None:
-            return True
+        if self._sftp is not None:
+            data = self._sftp.feed_person(data)
+        elif self._scp is not None:
+            self._scp.feed_person(data)
+        if recorder is None or not data:
+            return not self.session.reason
         return self._recorded(recorder.input, data)
 
     def from_node(self, data: bytes, *, error: bool) -> bool:
         """See `Watch.from_node`."""
         recorder = self.session.recorder
-        if recorder is None:
-            return True
-        return self._recorded(recorder.error_output if error else recorder.output, data)
+        if error:
+            return recorder is None or self._recorded(recorder.error_output, data)
+        if self._sftp is not None:
+            data = self._sftp.feed_node(data)
+        elif self._scp is not None:
+            self._scp.feed_node(data)
+        if recorder is None or not data:
+            return not self.session.reason
+        return self._recorded(recorder.output, data)
+
+    def _moved(self, event: FileMoved) -> None:
+        """A file has passed: tell the recording and the log."""
+        self._record(Happened(event))
+        if event.verb is FileVerb.LIST and event.ok:
+            return
+        fields: dict[str, str | int | bool] = {
+            "path": shown(event.path)[:MAX_LOGGED],
+            "len": event.size,
+            "action": event.verb.value,
+            "success": event.ok,
+        }
+        if event.sha256 is not None and event.verb in {FileVerb.READ, FileVerb.WRITE}:
+            fields["sha256"] = event.sha256
+        if event.target is not None:
+            fields["target"] = shown(event.target)[:MAX_LOGGED]
+        if event.reason:
+            fields["error"] = event.reason
+        self.session.tell(event.protocol, **fields)
+        if self.session.edge.reporter.waiting > MAX_UNLOGGED and self.pipe is not None:
+            self.pipe.hold(Hold.LOG_IS_FULL)
+            self.session.edge.tasks.start(self._log_drained(self.pipe))
+
+    async def _log_drained(self, pipe: Pipe) -> None:
+        await self.session.edge.reporter.flushed()
+        pipe.release(Hold.LOG_IS_FULL)
 
     def _recorded(self, record: Callable[[bytes], None], data: bytes) -> bool:
         try:
@@ -162,7 +205,14 @@ class Program:
             return False
         return await self._let_begin(run)
 
+    def _watch_files(self, run: requests.Run) -> None:
+        if run.program is requests.Program.SUBSYSTEM and run.command == requests.SFTP:
+            self._sftp = SftpWatcher(self._moved)
+        elif run.program is requests.Program.EXEC and not self._terminal.term:
+            self._scp = ScpWatcher(self._moved)
+
     async def _let_begin(self, run: requests.Run) -> bool:
+        self._watch_files(run)
         answer = self._hand_on(run.name, run.payload, want_reply=True)
         self._starting = False
         self._release_held()
@@ -212,6 +262,10 @@ class Program:
 
     def ended(self) -> None:
         """See `Watch.ended`."""
+        if self._sftp is not None:
+            self._sftp.end()
+        if self._scp is not None:
+            self._scp.end()
         if self.pipe is not None:
             self.session.over(self.pipe)
         for _, _, future in self._held:

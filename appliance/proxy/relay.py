@@ -28,6 +28,7 @@ class Hold(Enum):
     NOT_BEGUN = auto()
     OTHER_IS_SLOW = auto()
     RECORDER_IS_FULL = auto()
+    LOG_IS_FULL = auto()
     PAUSED = auto()
 
 

@@ -21,7 +21,6 @@ NOTHING = Permits(
     agent=False,
     x11=False,
     forwarding=False,
-    destinations=(),
     forced_command=None,
     idle=None,
 )
@@ -31,7 +30,6 @@ ALL = Permits(
     agent=True,
     x11=True,
     forwarding=True,
-    destinations=("*:*",),
     forced_command=None,
     idle=None,
 )
@@ -41,7 +39,6 @@ FORCED = Permits(
     agent=False,
     x11=False,
     forwarding=False,
-    destinations=(),
     forced_command="uptime",
     idle=None,
 )
