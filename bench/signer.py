@@ -141,8 +141,14 @@ def _serve(folder: Path, backend: Backend) -> None:
     SignerServer(config, Token(backend.open, PIN), ledger, memory, clock).serve()
 
 
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _signer(folder: Path, backend: Backend) -> Iterator[SignerClient]:
+def _signer(folder: Path, backend: Backend) -> Iterator[int]:
     folder.mkdir()
     process = multiprocessing.get_context("fork").Process(target=_serve, args=(folder, backend))
     process.start()
@@ -150,7 +156,7 @@ def _signer(folder: Path, backend: Backend) -> Iterator[SignerClient]:
     try:
         _wait(client)
         client.ensure_key(Ca.OPENSSH, 1, backend.algorithm)
-        yield client
+        yield int(process.pid or 0)
     finally:
         client.close()
         process.terminate()
@@ -275,9 +281,10 @@ def rows() -> dict[str, Row]:
 
 def _measure(folder: Path, backend: Backend) -> dict[str, Row]:
     name, own = backend.name, folder / backend.name
-    with _signer(own, backend) as _:
+    with _signer(own, backend) as pid:
         socket_path = own / "auth.sock"
         _in_child(_load, socket_path, 0.3)
+        before = _cpu_seconds(pid)
         rounds = [
             (
                 _in_child(_bare, backend, SECONDS),
@@ -286,6 +293,7 @@ def _measure(folder: Path, backend: Backend) -> dict[str, Row]:
             )
             for _ in range(ROUNDS)
         ]
+        used = (_cpu_seconds(pid) - before) / sum(signer * SECONDS for _, signer, _ in rounds) * 1e6
         waits = sorted(_paced(socket_path))
     per_second = f"{WINDOW} requests under way on one connection; ledger synced, every signature verified"
     p99 = waits[int(len(waits) * 0.99)]
@@ -306,6 +314,7 @@ def _measure(folder: Path, backend: Backend) -> dict[str, Row]:
             [signer / bare for bare, signer, _ in rounds], "x", "goal 0.6", ratio=True
         ),
         f"{name}.ratio_ssh_keygen": _row([s / k for _, s, k in rounds], "x", "goal 50", ratio=True),
+        f"{name}.cpu_us_per_certificate": _row([used], "us", "CPU time of the signer process, by the kernel"),
         f"{name}.p99_at_{PACED_RATE}_per_second": latency,
     }
 

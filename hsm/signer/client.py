@@ -7,6 +7,7 @@ sent twice by itself, since the first one may have been signed.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -71,7 +72,10 @@ class _Connection:
     def ask(self, request: Request) -> Answer | SignerError:
         """Send a request and wait for its answer; raises OSError, `Malformed`."""
         self._number += 1
-        self._socket.sendall(codec.write_request(self._number, request))
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # it hung up on us, and what it said before is there to be read
+            self._socket.sendall(codec.write_request(self._number, request))
         payloads = list[bytes]()
         while not payloads:
             data = self._socket.recv(65536)

@@ -64,6 +64,7 @@ Command = CreateKey | Preflight | Attest | Seal | Unseal
 TLS_PREFERENCE = (Algorithm.P256, Algorithm.P384, Algorithm.RSA3072, Algorithm.RSA4096, Algorithm.ED25519)
 NOTE_PREFERENCE = (Algorithm.ED25519, Algorithm.P256, Algorithm.P384)
 PREFLIGHT_SIGNATURES = 20
+MIN_PACE = 1e-6
 PREFLIGHT_SECONDS = 1.0
 PREFLIGHT_TEXT = b"sallyport signer: a signature made to see how long it takes\n"
 
@@ -137,6 +138,8 @@ class Desk:
         self._loaded: dict[bytes, public_key.SigningPublicKey] = {}
         self._adopted: KeyProvider | None = None
         self.signatures = 0
+        self.pace = 1.0
+        """Seconds that a signature takes lately, with its check; a smoothed figure."""
 
     # -- where requests come in
 
@@ -265,6 +268,7 @@ class Desk:
         return ""
 
     def _sign(self, provider: KeyProvider, draft: Draft, number: int) -> Answer | SignerError:
+        begin = self._steady()
         try:
             made = provider.sign(self._label(draft.key), draft.to_be_signed)
             if not signature.verify_with(self._load(draft.key.public_key), draft.to_be_signed, made):
@@ -274,6 +278,7 @@ class Desk:
             self._void(number, error)
             return refusal_of(error)
         self.signatures += 1
+        self.pace += (max(self._steady() - begin, MIN_PACE) - self.pace) / 8
         return answer
 
     def _void(self, number: int, error: HsmError) -> None:

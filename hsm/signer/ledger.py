@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,8 @@ class Ledger:
         self._size = size
         self._clock = clock
         self._broken = False
+        self.pace = 0.0
+        """Seconds that a sync takes lately; a smoothed figure."""
 
     @classmethod
     def open(
@@ -141,8 +144,10 @@ class Ledger:
 
     def _write(self, data: bytes) -> None:
         try:
+            begin = time.monotonic()
             _write_all(self._file, data, self._size)
             os.fdatasync(self._file)
+            self.pace += (time.monotonic() - begin - self.pace) / 8
         except OSError as error:
             self._take_back()
             raise SignerError(Code.LEDGER, f"the ledger cannot be written: {error.strerror}") from error

@@ -10,8 +10,8 @@ To start one (the composition root of the signer process does no more than this)
 One thread runs the event loop: it reads frames, parses, checks limits and drafts. One other thread
 alone touches token and ledger, one operation at a time; what waits for it is handed out fairly.
 Of requests that wait together, as many share one sync of the ledger as the token can sign in about
-two milliseconds. A module that crashes takes this process along; its supervisor starts it
-again, and clients get UNAVAILABLE.
+two milliseconds, or in twice the time of a sync where the disk is slower. A module that crashes takes
+this process along; its supervisor starts it again, and clients get UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class SignerServer:
             steady=steady,
         )
         self._queue = FairQueue[_Job](config.queue_size)
+        self._most = 1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._connections: list[set[_Connection]] = []
@@ -204,12 +205,10 @@ class SignerServer:
     def _work(self) -> None:
         """Take what waits, a little at a time, until the queue is closed."""
         self._desk.open_token()
-        most = 1
-        while jobs := self._queue.take(most):
-            begin = self._steady()
+        while jobs := self._queue.take(self._most):
             self._do(jobs)
-            each = (self._steady() - begin) / len(jobs)
-            most = max(1, min(MAX_BATCH, int(BATCH_SECONDS / max(each, 1e-6))))
+            at_once = max(BATCH_SECONDS, 2 * self._ledger.pace) / self._desk.pace
+            self._most = max(1, min(MAX_BATCH, int(at_once)))
         with contextlib.suppress(HsmError):
             self._desk.close()
 
