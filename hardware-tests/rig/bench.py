@@ -73,6 +73,7 @@ class Bench(ABC):
 
     transport: str
     folder: Path
+    maker_is_virtual = True
 
     def now(self) -> datetime:
         """Return the time, UTC."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rig.bench import NotPossibleError
 from rig.report import Result
-from rig.table import NOT_APPLICABLE, SCENARIOS, STANDS_IN
+from rig.table import NOT_APPLICABLE, REAL, REHEARSAL, SCENARIOS, STANDS_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +28,9 @@ def run_scenarios(bench: Bench, names: Iterable[str]) -> Iterator[Result]:
 def run_scenario(bench: Bench, name: str) -> Result:
     """Run one scenario; whatever it raises is its failure."""
     transport = bench.transport
-    if (name, transport) in NOT_APPLICABLE:
-        return _result(name, transport, "not-applicable", NOT_APPLICABLE[name, transport], 0.0)
+    role = REAL if transport == REHEARSAL else transport
+    if (name, role) in NOT_APPLICABLE:
+        return _result(name, transport, "not-applicable", NOT_APPLICABLE[name, role], 0.0)
     started = time.monotonic()
     try:
         SCENARIOS[name](bench)

@@ -15,6 +15,7 @@ IN_PROCESS: Final = "in-process"
 PCSC: Final = "pcsc"
 USB_GUEST: Final = "usb-guest"
 REAL: Final = "real"
+REHEARSAL: Final = "real-rehearsal"
 VIRTUAL: Final = (IN_PROCESS, PCSC, USB_GUEST)
 
 SCENARIOS: Final[dict[str, Callable[[Bench], None]]] = {

@@ -151,7 +151,7 @@ class Redirection:
     def _handle(self, kind: int, id_: int, body: bytes) -> None:
         try:
             self._dispatch(kind, id_, body)
-        except struct.error as error:
+        except (struct.error, IndexError) as error:
             raise TransportError(f"usbredir packet {kind} is too short") from error
 
     def _dispatch(self, kind: int, id_: int, body: bytes) -> None:

@@ -5,11 +5,14 @@ A person does what faults do on virtual keys: they are told when not to touch an
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +38,22 @@ WARNING = """
   and the secret in OTP slot 2 on it will be GONE, and can't be restored.
 ************************************************************************
 Type the serial number to go on: """
-_DO = {
-    "refuse-touch": "do NOT touch the key until it stops blinking",
-    "nobody-touches": "do NOT touch the key until it stops blinking",
-    "unplug@0x1": "PULL THE KEY OUT as soon as it blinks",
+
+
+class Request(StrEnum):
+    """What the person is asked to do."""
+
+    REPLUG = "Pull the key out, and plug it in again."
+    REPLUG_TO_ERASE = "Pull the key out, plug it in again, and touch it when it blinks: it is being erased."
+    NO_TOUCH = "Do NOT touch the key until it stops blinking."
+    PULL_OUT = "PULL THE KEY OUT as soon as it blinks."
+    TOUCH = "From now on touch the key whenever it blinks."
+
+
+_INSTEAD_OF = {
+    "refuse-touch": Request.NO_TOUCH,
+    "nobody-touches": Request.NO_TOUCH,
+    "unplug@0x1": Request.PULL_OUT,
 }
 
 
@@ -62,16 +77,15 @@ class RealKey(Plugged):
         return self.stack.enter_context(self.bench.find().open_connection(SmartCardConnection))
 
     def challenge_response(self):
-        import yubico  # noqa: PLC0415 - warns when first compiled
+        import yubico  # noqa: PLC0415 - the rig silences its warnings
 
         self.stack.close()
         return YubicoChallengeResponse(yubico.find_yubikey())
 
     def replug(self):
         self.stack.close()
-        say("Pull the key out, and plug it in again.")
-        self.bench.wait(present=False)
-        self.bench.wait(present=True)
+        self.bench.ask(Request.REPLUG)
+        self.bench.wait_for_replug()
 
     def type_otp(self):
         raise NotPossibleError("would type into whatever window has the focus")
@@ -83,14 +97,17 @@ class RealBench(Bench):
 
     folder: Path
     number: int
-    made: bool = field(default=False)
+    ask: Callable[[Request], None]
     transport = REAL
+    maker_is_virtual = False
 
     @classmethod
     @contextmanager
     def opened(cls, folder, serial) -> Iterator[RealBench]:
         """Find the key and ask whether it may be erased."""
-        bench = cls(folder, serial)
+        # ykman tells of each reader that is not there.
+        logging.getLogger("ykman").setLevel(logging.CRITICAL)
+        bench = cls(folder, serial, say)
         if bench.find() is None:
             sys.exit(f"no key with serial number {serial} is plugged in")
         if input(WARNING.format(serial=serial)).strip() != str(serial):
@@ -110,12 +127,16 @@ class RealBench(Bench):
                 raise NotPossibleError("the person did not do as asked within a minute")
             time.sleep(0.2)
 
+    def wait_for_replug(self) -> None:
+        """Wait until the key was out and is in again."""
+        self.wait(present=False)
+        self.wait(present=True)
+
     def make_key(self, label, *, model="modern", faults=()):
         if model != "modern" or faults:
             raise NotPossibleError(f"needs a key of model {model}")
-        say("Pull the key out, plug it in again, and touch it when it blinks: it is being erased.")
-        self.wait(present=False)
-        self.wait(present=True)
+        self.ask(Request.REPLUG_TO_ERASE)
+        self.wait_for_replug()
         with self.find().open_connection(FidoConnection) as device:
             Ctap2(device).reset()
         with self.find().open_connection(SmartCardConnection) as card:
@@ -128,11 +149,11 @@ class RealBench(Bench):
 
     def misbehave(self, label, *faults):
         for fault in faults:
-            if fault not in _DO:
+            if fault not in _INSTEAD_OF:
                 raise NotPossibleError(f"nobody can make a real key do {fault}")
-            say(_DO[fault])
+            self.ask(_INSTEAD_OF[fault])
         if not faults:
-            say("From now on touch the key whenever it blinks.")
+            self.ask(Request.TOUCH)
 
     @contextmanager
     def plugged(self, label, port=0):
@@ -152,6 +173,6 @@ class RealBench(Bench):
         return done.stdout
 
 
-def say(sentence: str) -> None:
-    """Tell the person what to do."""
-    print(f">>> {sentence}", file=sys.stderr, flush=True)
+def say(request: Request) -> None:
+    """Tell the person at the terminal what to do."""
+    print(f">>> {request}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import tty
@@ -29,8 +30,9 @@ from rig.bench import Bench, Plugged, YubicoChallengeResponse  # noqa: E402
 from rig.expect import expect  # noqa: E402
 from rig.runner import run_scenario  # noqa: E402
 from rig.ssh import log_in_by_provider, tool  # noqa: E402
-from rig.table import USB_GUEST  # noqa: E402
+from rig.table import REHEARSAL, USB_GUEST  # noqa: E402
 
+FOLDER = Path("/tmp/rig")
 READ_CONFIG = 0x42
 SERIAL_TAG = 0x02
 KEY_EVENT = struct.Struct("llHHi")
@@ -147,7 +149,7 @@ class GuestBench(Bench):
     """A machine with two USB ports, and a host that plugs keys when asked."""
 
     line: Line
-    folder: Path = Path("/tmp/rig")
+    folder: Path
     transport = USB_GUEST
 
     def make_key(self, label, *, model="modern", faults=()):
@@ -186,6 +188,29 @@ class GuestBench(Bench):
         ):
             said += _run(command)
         return said
+
+
+def rehearsal(line: Line) -> Bench:
+    """Return the bench for real keys, with a virtual key it can't tell from one and a host for its person."""
+    from rig.benches.real import RealBench, Request  # noqa: PLC0415 - a tier of its own
+
+    Path("/run/pcscd").mkdir()
+    subprocess.Popen(["/usr/sbin/pcscd", "--foreground"], stdout=subprocess.DEVNULL)
+    serial = line.ask("make", label="real", model="modern", faults=[])["serial"]
+    faults = {Request.NO_TOUCH: ["nobody-touches"], Request.PULL_OUT: ["unplug@0x1"], Request.TOUCH: []}
+
+    def person(request: Request) -> None:
+        if request in faults:
+            line.ask("misbehave", label="real", faults=faults[request])
+            return
+        line.ask("unplug", port=0)
+        # A person needs a moment between out and in; the bench has to see both.
+        threading.Timer(3.0, line.ask, ["plug"], {"label": "real", "port": 0}).start()
+
+    line.ask("plug", label="real", port=0)
+    bench = RealBench(FOLDER, serial, person)
+    bench.transport = REHEARSAL
+    return bench
 
 
 def wait_for(find, what: str, seconds: float = 30.0):
@@ -255,9 +280,10 @@ def main() -> None:
     # Without its announcements libusb and pcscd hear of no key that is plugged in later.
     subprocess.Popen(["/lib/systemd/systemd-udevd"])
     line = Line(sys.argv[1])
-    names = line.ask("begin")["names"]
-    bench = GuestBench(line)
-    bench.folder.mkdir()
+    order = line.ask("begin")
+    names = order["names"]
+    FOLDER.mkdir()
+    bench = rehearsal(line) if order["rehearse"] else GuestBench(line, FOLDER)
     for name in names:
         result = run_scenario(bench, name)
         line.tell("result", **asdict(result))

@@ -63,6 +63,7 @@ class Machine:
     """A running guest with its ports, and the keys it may ask for."""
 
     folder: Path
+    rehearse: bool = False
     desk: Desk = field(default_factory=Desk)
     ports: list[UsbPort] = field(default_factory=lambda: [UsbPort() for _ in range(PORTS)])
 
@@ -130,7 +131,7 @@ class Machine:
                 case "end":
                     return
                 case "begin":
-                    answer = {"names": names}
+                    answer = {"names": names, "rehearse": self.rehearse}
                 case verb:
                     answer = self._act(verb, message)
             stream.write(json.dumps(answer).encode() + b"\n")

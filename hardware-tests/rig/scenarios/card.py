@@ -44,7 +44,8 @@ def piv_sign(bench: Bench) -> None:
         statement = piv.attest_key(SLOT.SIGNATURE)
         maker = piv.get_certificate(SLOT.ATTESTATION)
         statement.verify_directly_issued_by(maker)
-        maker.verify_directly_issued_by(test_root().certificate)
+        if bench.maker_is_virtual:
+            maker.verify_directly_issued_by(test_root().certificate)
         expect(statement.public_key() == public, "the statement is about this key")
 
 
