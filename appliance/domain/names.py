@@ -68,7 +68,7 @@ def session_id(value: str) -> SessionId:
         parsed = str(UUID(value))
     except ValueError:
         parsed = ""
-    if parsed != value:
+    if not value or parsed != value:
         raise Invalid(f"session id {value[:64]!r} is not valid: expected a UUID in lower case")
     return SessionId(value)
 
@@ -87,7 +87,7 @@ def labels(pairs: dict[str, str]) -> dict[str, str]:
 def host_port(value: str, *, default_port: int | None = None) -> tuple[str, int]:
     """Parse `host:port`, `[v6]:port`, or a bare host where a default port is given."""
     host, separator, port = value.rpartition(":")
-    if not separator or (value.count(":") > 1 and not host.startswith("[")):
+    if not separator or (value.count(":") > 1 and not host.endswith("]")):
         if default_port is None:
             raise Invalid(f"address {value[:64]!r} is not valid: expected host:port")
         return _host(value), default_port
@@ -99,6 +99,10 @@ def host_port(value: str, *, default_port: int | None = None) -> tuple[str, int]
 def _host(value: str) -> str:
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     try:
-        return str(ip_address(bare))
+        found = ip_address(bare)
     except ValueError:
         return node_name(bare)
+    if "%" in bare:
+        # a zone may hold any character, and means another interface on each machine
+        raise Invalid(f"address {value[:64]!r} is not valid: expected one without a zone")
+    return str(found)
