@@ -182,6 +182,8 @@ class Redirection:
                 self._send(Kind.INTERRUPT_RECEIVING_STATUS, bytes([OK, body[0]]), id_)
 
     def _hello(self, body: bytes) -> None:
+        if self._theirs is not None:
+            raise TransportError("a second usbredir hello")
         (self._theirs,) = struct.unpack_from("<I", body.ljust(68, b"\0"), 64)
         if self.device is not None:
             self._announce(self.device)
