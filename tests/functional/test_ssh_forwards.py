@@ -20,6 +20,11 @@ from tests.support.sshd import free_port
 pytestmark = pytest.mark.functional
 
 
+class _Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class _Shout(socketserver.BaseRequestHandler):
     def handle(self):
         with contextlib.suppress(OSError):
@@ -29,8 +34,7 @@ class _Shout(socketserver.BaseRequestHandler):
 
 @pytest.fixture(scope="module")
 def shout():
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Shout) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), _Shout) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
