@@ -14,6 +14,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -27,9 +29,12 @@ from appliance.domain.errors import Invalid
 T = TypeVar("T")
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 TAG = "is"
+_SURROGATES = ("\\ud", "\\uD")
+"""How escaped halves of surrogate pairs begin; a text without them is not looked at twice."""
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
-def encode(value: object) -> JSON:
+def encode(value: object) -> JSON:  # noqa: C901 - a table, one case a kind of value
     """Return the JSON value of a frozen value."""
     match value:
         case None | bool() | int() | float():
@@ -92,8 +97,8 @@ def _decode_plain(kind: Any, value: JSON, at: str) -> object:
     kind = getattr(kind, "__supertype__", kind)
     if kind is type(None):
         return _exactly(value is None, None, at, "null", value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if kind is float:
+        return _decode_float(value, at)
     if kind in (str, int, bool):
         return _exactly(type(value) is kind, value, at, kind.__name__, value)
     if kind is bytes:
@@ -101,8 +106,7 @@ def _decode_plain(kind: Any, value: JSON, at: str) -> object:
     if kind is datetime:
         return _decode_datetime(value, at)
     if kind is timedelta:
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-        return timedelta(seconds=_exactly(ok, value, at, "seconds", value))
+        return _decode_timedelta(value, at)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _decode_enum(kind, value, at)
     if isinstance(kind, type) and issubclass(kind, Flag):
@@ -130,6 +134,23 @@ def _decode_flag(kind: type[Flag], value: JSON, at: str) -> Flag:
         raise Invalid(f"{at}: expected the bits of {kind.__name__}") from error
 
 
+def _decode_float(value: JSON, at: str) -> float:
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _exactly(ok, value, at, "a number", value)
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise Invalid(f"{at}: expected a number that is not so large") from error
+
+
+def _decode_timedelta(value: JSON, at: str) -> timedelta:
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        return timedelta(seconds=_exactly(ok, value, at, "seconds", value))
+    except OverflowError as error:
+        raise Invalid(f"{at}: expected seconds, not so many") from error
+
+
 def _decode_bytes(value: JSON, at: str) -> bytes:
     text = _exactly(isinstance(value, str), value, at, "base64 text", value)
     try:
@@ -140,13 +161,12 @@ def _decode_bytes(value: JSON, at: str) -> bytes:
 
 def _decode_datetime(value: JSON, at: str) -> datetime:
     text = _exactly(isinstance(value, str), value, at, "an RFC 3339 time", value)
+    if _RFC_3339.fullmatch(text) is None:
+        raise Invalid(f"{at}: expected an RFC 3339 time with its zone, as 2026-01-31T12:00:00Z")
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise Invalid(f"{at}: expected an RFC 3339 time") from error
-    if moment.tzinfo is None:
-        raise Invalid(f"{at}: expected a time with its zone, as 2026-01-31T12:00:00Z")
-    return moment.astimezone(UTC)
 
 
 def _decode_sequence(kind: Any, origin: Any, value: JSON, at: str, lenient: bool) -> object:
@@ -196,7 +216,10 @@ def _decode_dataclass(kind: Any, value: JSON, at: str, lenient: bool) -> Any:
     if not isinstance(value, dict):
         raise _refuse(at, f"a {kind.__name__} object", value)
     hints, known = _hints(kind), {field.name: field for field in fields(kind)}
-    if not lenient and (unknown := sorted(set(value) - set(known) - {TAG})):
+    tags = {TAG} if getattr(kind, "__tagged__", False) else set()
+    if tags and value.get(TAG, kind.__name__) != kind.__name__:
+        raise Invalid(f"{at}.{TAG}: expected {kind.__name__}")
+    if not lenient and (unknown := sorted(set(value) - set(known) - tags)):
         raise Invalid(f"{at}.{unknown[0]}: unknown field of {kind.__name__}")
     given: dict[str, Any] = {}
     for name, field in known.items():
@@ -218,12 +241,31 @@ def loads(kind: Any, data: bytes | str, *, lenient: bool = False) -> Any:
 
 
 def parse_json(data: bytes | str) -> JSON:
-    """Parse JSON text strictly: no duplicate keys, no NaN or Infinity; raises `Invalid`."""
+    """Parse JSON text strictly; raises `Invalid`.
+
+    No duplicate keys, no NaN, nothing that is infinite, no halves of surrogate pairs, which are no text.
+    """
     try:
-        parsed: JSON = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        parsed: JSON = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
+        if any(half in text for half in _SURROGATES):
+            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
-        raise Invalid(f"not valid JSON: {error}") from error
+        raise Invalid(f"not valid JSON: {_meaning(error)}") from error
     return parsed
+
+
+def _meaning(error: Exception) -> str:
+    return "a part of a surrogate pair" if isinstance(error, UnicodeEncodeError) else str(error)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _no_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
