@@ -1,28 +1,27 @@
 """Certificates per second through the signer, beside the bare token and `ssh-keygen -s`, in one run.
 
-`rows()` measures interleaved rounds: bare token call, signer end to end (its own process, a client
-process that keeps requests under way), `ssh-keygen -s`. A ratio compares neighbours of one round; the
-row's median is over the rounds. `python -m bench.signer` prints them.
+`rows` measures in turn: the bare token call, the signer end to end (a process of its own, and a client
+process that keeps requests under way), and `ssh-keygen -s`. The signer syncs each entry of its ledger
+before the signature is made, and verifies every signature before it hands it out.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
 import socket
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.frame import Better, Plan, Row, interleaved, percentile, ratio_row, value_row
 from hsm import uri
 from hsm.algorithm import Algorithm
 from hsm.encoding import public_key
@@ -46,21 +45,8 @@ if TYPE_CHECKING:
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 CLUSTER, LABEL, PIN = "bench", "sallyport:bench:openssh:1", Secret("1234")
-ROUNDS, SECONDS, WINDOW = 5, 1.5, 96
+SECONDS, QUICK_SECONDS, WINDOW = 1.5, 0.5, 96
 PACED_RATE, PACED_SECONDS = 100, 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One figure: `ratio` or `value`, with unit, median and spread over the rounds."""
-
-    median: float
-    min: float
-    max: float
-    unit: str
-    note: str
-    ratio: float | None = None
-    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,64 +246,42 @@ def _paced(path: Path) -> list[float]:
     return waits
 
 
-def _row(values: list[float], unit: str, note: str, *, ratio: bool = False) -> Row:
-    middle = statistics.median(values)
-    figure = {"ratio": middle} if ratio else {"value": middle}
-    return Row(median=middle, min=min(values), max=max(values), unit=unit, note=note, **figure)
-
-
-def rows() -> dict[str, Row]:
-    """Measure everything and return the rows by their names."""
+def rows(plan: Plan) -> dict[str, Row]:
+    """Measure every backend and return the rows by their names."""
     folder = Path(tempfile.mkdtemp(prefix="bench-signer-"))
     try:
         _make_tokens(folder)
-        found = dict[str, Row]()
-        for backend in _backends(folder):
-            found |= _measure(folder, backend)
-        return found
+        return {
+            name: row
+            for backend in _backends(folder)
+            for name, row in _measure(folder, backend, plan).items()
+        }
     finally:
         shutil.rmtree(folder)
 
 
-def _measure(folder: Path, backend: Backend) -> dict[str, Row]:
-    name, own = backend.name, folder / backend.name
+def _measure(folder: Path, backend: Backend, plan: Plan) -> dict[str, Row]:
+    own, seconds = folder / backend.name, QUICK_SECONDS if plan.quick else SECONDS
     with _signer(own, backend) as pid:
-        socket_path = own / "auth.sock"
-        _in_child(_load, socket_path, 0.3)
+        path = own / "auth.sock"
+        _in_child(_load, path, 0.3)
         before = _cpu_seconds(pid)
-        rounds = [
-            (
-                _in_child(_bare, backend, SECONDS),
-                _in_child(_load, socket_path, SECONDS),
-                _ssh_keygen(folder, SECONDS / 2),
-            )
-            for _ in range(ROUNDS)
-        ]
-        used = (_cpu_seconds(pid) - before) / sum(signer * SECONDS for _, signer, _ in rounds) * 1e6
-        waits = sorted(_paced(socket_path))
-    per_second = f"{WINDOW} requests under way on one connection; ledger synced, every signature verified"
-    p99 = waits[int(len(waits) * 0.99)]
-    latency = Row(
-        value=p99,
-        median=statistics.median(waits),
-        min=waits[0],
-        max=waits[-1],
-        unit="ms",
-        note="p99; median is p50",
-    )
-    return {
-        f"{name}.certificates_per_second": _row([signer for _, signer, _ in rounds], "1/s", per_second),
-        f"{name}.bare_per_second": _row(
-            [bare for bare, _, _ in rounds], "1/s", "provider.sign in one thread"
-        ),
-        f"{name}.ratio_bare": _row(
-            [signer / bare for bare, signer, _ in rounds], "x", "goal 0.6", ratio=True
-        ),
-        f"{name}.ratio_ssh_keygen": _row([s / k for _, s, k in rounds], "x", "goal 50", ratio=True),
-        f"{name}.cpu_us_per_certificate": _row([used], "us", "CPU time of the signer process, by the kernel"),
-        f"{name}.p99_at_{PACED_RATE}_per_second": latency,
+        load = partial(_in_child, _load, path, seconds)
+        bare = interleaved(plan.rounds, load, partial(_in_child, _bare, backend, seconds))
+        used = (_cpu_seconds(pid) - before) / sum(ours * seconds for ours, _ in bare) * 1e6
+        keygen = interleaved(plan.rounds, load, partial(_ssh_keygen, folder, seconds))
+        waits = _paced(path)
+    found = {
+        "per_second": value_row([ours for ours, _ in bare], "1/s", f"{WINDOW} requests under way"),
+        "ratio_bare": ratio_row(bare, better=Better.MORE, unit="1/s", note="goal 0.6"),
+        "ratio_ssh_keygen": ratio_row(keygen, better=Better.MORE, unit="1/s", note="goal 50"),
+        "cpu_us": value_row([used], "us", "CPU time of the signer process for a certificate"),
+        "p99_ms": _latency(waits),
     }
+    return {f"{backend.name}.{name}": row for name, row in found.items()}
 
 
-if __name__ == "__main__":
-    json.dump({name: asdict(row) for name, row in rows().items()}, sys.stdout, indent=1)
+def _latency(waits: list[float]) -> Row:
+    p99, p50 = percentile(waits, 99), percentile(waits, 50)
+    note = f"p99 at {PACED_RATE} requests a second, p50 {p50:.3g} ms; goal 5"
+    return Row(value=p99, median=p99, min=min(waits), max=max(waits), unit="ms", note=note)
