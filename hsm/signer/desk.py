@@ -65,6 +65,7 @@ TLS_PREFERENCE = (Algorithm.P256, Algorithm.P384, Algorithm.RSA3072, Algorithm.R
 NOTE_PREFERENCE = (Algorithm.ED25519, Algorithm.P256, Algorithm.P384)
 PREFLIGHT_SIGNATURES = 20
 MIN_PACE = 1e-6
+_ROLES = frozenset(Ca)
 PREFLIGHT_SECONDS = 1.0
 PREFLIGHT_TEXT = b"sallyport signer: a signature made to see how long it takes\n"
 
@@ -275,8 +276,10 @@ class Desk:
                 raise TokenFault("the token's signature does not verify; it was thrown away")
             answer = draft.finish(made, number)
         except HsmError as error:
+            self._token.heard(error)
             self._void(number, error)
             return refusal_of(error)
+        self._token.heard(None)
         self.signatures += 1
         self.pace += (max(self._steady() - begin, MIN_PACE) - self.pace) / 8
         return answer
@@ -319,6 +322,8 @@ class Desk:
         """Write down keys that the ledger does not know; refuse a token whose keys are not ours."""
         fresh = list[PublicKey]()
         for info in provider.list():
+            if self._namespace.parse(info.label).role not in _ROLES:
+                continue  # of our range, and for something that this version does not know: left alone
             key = self._placed(info)
             known = self._memory.keys.get((key.ca, key.generation))
             if known is None:
@@ -332,8 +337,6 @@ class Desk:
 
     def _placed(self, info: KeyInfo) -> PublicKey:
         name = self._namespace.parse(info.label)
-        if name.role not in set(Ca):
-            raise TokenFault(f"the token holds a key of our range that is no CA's: {info.label}")
         return PublicKey(
             ca=Ca(name.role), generation=name.generation, algorithm=info.algorithm, public_key=info.public_key
         )

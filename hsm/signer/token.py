@@ -34,13 +34,14 @@ class Token:
         self._open = opener
         self._pin = pin
         self._provider: KeyProvider | None = None
+        self._lost = False
         self.reason = "" if pin else "no PIN was given yet"
 
     @property
     def state(self) -> SealState:
         """Whether it is sealed, opening, open, or to be opened as soon as the token is there."""
         if self._provider is not None:
-            return SealState.OPEN
+            return SealState.TOKEN_GONE if self._lost else SealState.OPEN
         if self._pin is None:
             return SealState.SEALED
         return SealState.TOKEN_GONE if self.reason else SealState.OPENING
@@ -67,6 +68,12 @@ class Token:
         self.reason = ""
         return provider
 
+    def heard(self, error: HsmError | None) -> None:
+        """Take notice of how a use of the provider ended, so that the state tells of a pulled token."""
+        self._lost = isinstance(error, TokenGone)
+        if self._provider is not None:
+            self.reason = str(error) if self._lost else ""
+
     def unseal(self, pin: Secret) -> None:
         """Open the token with the PIN; an open one stays as it is. Raises as `provider` does."""
         if self._provider is None:
@@ -76,7 +83,7 @@ class Token:
     def seal(self, reason: str) -> None:
         """Log out and forget the PIN."""
         provider, self._provider, self._pin = self._provider, None, None
-        self.reason = reason
+        self._lost, self.reason = False, reason
         if provider is not None:
             provider.close()
 

@@ -563,6 +563,22 @@ def test_started_without_the_token_it_signs_once_the_token_is_there(tmp_path):
         running.auth.create_key(Ca.USER, 1)
         assert _verifies(running, Ca.USER, running.auth.sign_user_certificate(user_request()).certificate)
         assert running.auth.attest(Ca.USER, 1).kind == "certificate"
+        bench.pull()
+        assert _refused(running.auth.sign_user_certificate, user_request()).code is Code.TOKEN_GONE
+        assert running.auth.status().state is SealState.TOKEN_GONE
+        bench.put_back()
+        running.auth.sign_user_certificate(user_request())
+        assert running.auth.status().state is SealState.OPEN
+
+
+def test_a_key_of_our_range_for_an_unknown_purpose_is_left_alone(tmp_path):
+    provider = file_opener(tmp_path)(PIN)
+    provider.create("sallyport:main:backup:1", Algorithm.ED25519)
+    with running_signer(tmp_path) as running:
+        running.auth.create_key(Ca.USER, 1)
+        assert {key.ca for key in running.auth.public_keys()} == {Ca.USER}
+    assert len(provider.list()) == 2
+    provider.close()
 
 
 def test_a_wrong_pin_costs_one_try_however_often_callers_ask(tmp_path):
