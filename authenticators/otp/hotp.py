@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyotp
 
 from authenticators.errors import OtpError, OtpErrorCode
 from authenticators.otp.secrets import OtpHash, base32, check_digits, check_secret, read_code
-
-if TYPE_CHECKING:
-    from authenticators.secret import Secret
+from authenticators.secret import Secret
 
 _LOOK_AHEADS: Final = range(51)
 _LONGEST_RESYNCHRONISATION: Final = 1000

@@ -10,11 +10,11 @@ import pyotp
 
 from authenticators.errors import OtpError, OtpErrorCode
 from authenticators.otp.secrets import OtpHash, base32, check_digits, check_secret, read_code
+from authenticators.secret import Secret
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from authenticators.secret import Secret
 
 _PERIODS: Final = range(15, 121)
 _WINDOWS: Final = range(3)

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from authenticators.errors import OtpError, OtpErrorCode
 from authenticators.otp.modhex import decode_modhex, encode_modhex
+from authenticators.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authenticators.secret import Secret
 
 PUBLIC_ID_BYTES: Final = 6
 PRIVATE_ID_BYTES: Final = 6
