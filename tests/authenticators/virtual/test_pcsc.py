@@ -25,8 +25,8 @@ from tests.support.yubikit_connections import CardConnection
 
 pytestmark = pytest.mark.functional
 
-YKCS11 = "/usr/lib/x86_64-linux-gnu/libykcs11.so.2"
-OPENSC = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+YKCS11 = str(next(Path("/usr/lib").glob("*/libykcs11.so.2"), "the package ykcs11"))
+OPENSC = str(next(Path("/usr/lib").glob("*/opensc-pkcs11.so"), "the package opensc-pkcs11"))
 YKMAN = str(Path(sys.executable).with_name("ykman"))
 PARAMETERS = [{"alg": -7, "type": "public-key"}]
 USER = {"id": b"joe", "name": "joe"}
