@@ -237,8 +237,8 @@ class _Torn:
     rest: bytes
 
 
-def _walk(path: Path, head: Head) -> Iterator[_Good | _Torn | Difference]:
-    """Read line by line.
+def _walk(path: Path, head: Head, *, signs: bool = False) -> Iterator[_Good | _Torn | Difference]:
+    """Read line by line; the fields of `sign` entries, which are nearly all, only where `signs` asks.
 
     After a difference the walk goes on from that line's own hash, so that one changed line is one
     difference and not a million.
@@ -261,7 +261,8 @@ def _walk(path: Path, head: Head) -> Iterator[_Good | _Torn | Difference]:
             elif _hash(digest, match[1] + b"}") != claimed:
                 yield Difference(f"entry {found}", "changed, or not made after the line before it")
             else:
-                yield _Good(_entry(match, claimed), end)
+                wanted = signs or match[3] != b"sign"
+                yield _Good(_entry(match, claimed) if wanted else Entry(found, "sign", {}, claimed), end)
             number, digest = found, claimed
 
 
@@ -303,7 +304,7 @@ def verify_ledger(path: Path, cluster: str, anchors: Iterable[Head] = ()) -> Ver
 
 def entries(path: Path, cluster: str) -> Iterator[Entry]:
     """Read the entries that are sound, in order."""
-    for item in _walk(path, Head(entries=0, hash=genesis(cluster))):
+    for item in _walk(path, Head(entries=0, hash=genesis(cluster)), signs=True):
         if isinstance(item, _Good):
             yield item.entry
 
