@@ -24,7 +24,7 @@ run: ## Set everything up and start the appliance here, with its state in var/
 
 .PHONY: demo
 demo: setup-test ## Play the whole story once on throw-away state: sign-up, login, ssh, scp, sftp, replay
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 .PHONY: test
 test: setup-test ## Run the whole test suite; ARGS='tests/hsm -k pin' runs a part
