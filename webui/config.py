@@ -5,25 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.front.server import FrontLimits
+
 HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebLimits:
-    """How much one peer, and all peers together, may take."""
+class WebLimits(FrontLimits):
+    """The front's limits, and how often a source may call."""
 
-    threads: int = 32
-    connections: int = 1000
-    connections_per_source: int = 64
-    workers_per_source: int = 8
-    """Of `threads`, how many may be busy with one source; its further connections wait for their turn."""
-    header_bytes: int = 16384
-    body_bytes: int = 65536
-    idle_seconds: int = 20
-    request_seconds: float = 15.0
-    """From the first byte of a request to its last."""
-    least_rate: int = 4096
-    """Bytes a second at which an answer must be taken."""
     calls_per_second: float = 5.0
     calls_burst: int = 60
 

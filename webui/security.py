@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flask import g, redirect, request
 from werkzeug.exceptions import MisdirectedRequest, UnsupportedMediaType
 
-from webui.limits import plain_address
+from appliance.front.sources import plain_address
 from webui.settings import settings
 
 if TYPE_CHECKING:

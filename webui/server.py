@@ -1,21 +1,11 @@
-"""cheroot with TLS, made safe to stand at the front."""
+"""The web pages' server: the hardened front with the pages' certificate."""
 
 from __future__ import annotations
 
-import logging
-import queue
-import socket
 import ssl
-import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cheroot import errors, wsgi
-from cheroot.makefile import MakeFile
-from cheroot.server import HTTPConnection, HTTPRequest
-from cheroot.ssl import Adapter
-
-from webui.wire import DeadlineSocket, Places, StrictHeaderReader, Turns
+from appliance.front.server import FrontServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +14,7 @@ if TYPE_CHECKING:
 
     from webui.config import WebConfig
 
-log = logging.getLogger(__name__)
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-COMPLAIN_EVERY = 10.0
-ENVIRONMENT = {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -37,173 +24,21 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_ciphers(TLS_1_2_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    context.sslsocket_class = DeadlineSocket
     context.load_cert_chain(certificate, key)
     return context
 
 
-class LazyTls(Adapter):
-    """Wraps without shaking hands: that is left to the worker that serves the connection."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
-
-    def bind(self, sock: socket.socket) -> socket.socket:
-        """Return the listening socket as it is."""
-        return sock
-
-    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
-        """Return the TLS socket, and what to tell the application."""
-        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return wrapped, dict(ENVIRONMENT)
-
-    def get_environ(self) -> dict[str, str]:
-        """Return what to tell the application."""
-        return dict(ENVIRONMENT)
-
-    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> Any:
-        """Return a reader or writer over the socket."""
-        return MakeFile(sock, mode, bufsize)
-
-
-class Request(HTTPRequest):
-    """A request with strict header lines."""
-
-    header_reader = StrictHeaderReader()
-
-
-class Connection(HTTPConnection):
-    """A connection that has a place, a handshake to do, and deadlines to keep."""
-
-    RequestHandlerClass = Request
-    server: WebServer
-    socket: DeadlineSocket
-    placed = False
-    shaken = False
-
-    def communicate(self) -> bool:
-        """Shake hands, or serve one request, within its time; returns whether the connection stays."""
-        limits = self.server.config.limits
-        self.socket.allow(seconds=limits.request_seconds, least_rate=limits.least_rate)
-        try:
-            if not self.shaken:
-                # no waiting here for the request: the selector does that for all
-                return self._shake_hands()
-            kept: bool = super().communicate()  # type: ignore[no-untyped-call]
-            return kept
-        finally:
-            self.server.next_turn(self.remote_addr)
-
-    def _shake_hands(self) -> bool:
-        try:
-            self.socket.do_handshake()
-        except ssl.SSLError as error:
-            if error.reason == "HTTP_REQUEST":
-                self._point_to_https()
-            return False
-        except OSError:
-            return False
-        self.shaken = True
-        return True
-
-    def _point_to_https(self) -> None:
-        """Answer a browser that was given `http://`: the plain socket lies below the TLS one."""
-        answer = f"HTTP/1.1 308 Permanent Redirect\r\nLocation: {self.server.config.url}/\r\n"
-        answer += "Content-Length: 0\r\nConnection: close\r\n\r\n"
-        try:
-            socket.socket.send(self.socket, answer.encode("ascii"))
-        except OSError as error:
-            log.debug("a plain HTTP peer went away: %s", error)
-
-    def close(self) -> None:
-        """Close, and give the place back once."""
-        if self.placed:
-            self.placed = False
-            self.server.places.give_back(self.remote_addr)
-        super().close()
-
-
-class WebServer(wsgi.Server):
-    """Serves one application; `start()` blocks until `stop()` is called from another thread."""
-
-    ConnectionClass = Connection
-    max_request_header_size: int
-    max_request_body_size: int
+class WebServer(FrontServer):
+    """Serves the pages; its certificate can be read again while it serves."""
 
     def __init__(self, app: Flask, config: WebConfig) -> None:
-        limits = config.limits
-        super().__init__(
-            config.listen,
-            app,
-            numthreads=limits.threads,
-            max=limits.threads,
-            server_name="sallyport",
-            request_queue_size=256,
-            timeout=limits.idle_seconds,
-            shutdown_timeout=3,
-            accepted_queue_size=limits.connections,
-            accepted_queue_timeout=0,
-        )
         self.config = config
-        self.max_request_header_size, self.max_request_body_size = limits.header_bytes, limits.body_bytes
-        self.keep_alive_conn_limit = limits.connections
-        self.places = Places(total=limits.connections, per_source=limits.connections_per_source)
-        self.turns: Turns[Connection] = Turns(limits.workers_per_source)
-        self._complained_at = -COMPLAIN_EVERY
         self.context = tls_context(config.certificate, config.key)
-        self.ssl_adapter = LazyTls(self.context)
-
-    @property
-    def port(self) -> int:
-        """The port bound, once `prepare()` has run."""
-        return int(self.bind_addr[1])
+        super().__init__(app, config.listen, config.limits, lambda: self.context, url=config.url)
 
     def reload_certificate(self) -> None:
         """Read the certificate and key files again; connections that stand are not touched."""
         self.context.load_cert_chain(self.config.certificate, self.config.key)
-
-    def process_conn(self, conn: Connection) -> None:
-        """Queue a connection that has something to say; a new one waits in the selector until it does."""
-        if conn.last_used is None:
-            self._welcome(conn)
-        elif self.turns.begin(conn.remote_addr, conn):
-            self._queue(conn)
-
-    def next_turn(self, source: str) -> None:
-        """Let the next connection of a source have the turn that one of its others has ended."""
-        waiting = self.turns.end(source)
-        if waiting is not None:
-            self._queue(waiting)
-
-    def _welcome(self, conn: Connection) -> None:
-        conn.placed = self.places.take(conn.remote_addr)
-        if conn.placed:
-            self.put_conn(conn)
-        else:
-            self._complain(conn.remote_addr)
-            conn.close()
-
-    def _complain(self, source: str) -> None:
-        """Log refused connections, once in ten seconds: who floods us shall not flood the log."""
-        now = time.monotonic()
-        if now - self._complained_at >= COMPLAIN_EVERY:
-            self._complained_at = now
-            log.warning(
-                "too many connections, the last of %s; %d refused so far", source, self.places.refused
-            )
-
-    def _queue(self, conn: Connection) -> None:
-        try:
-            self.requests.put(conn)
-        except queue.Full:
-            conn.close()
-            self.next_turn(conn.remote_addr)
-
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - its signature
-        """Send cheroot's messages to our log; what a peer does wrong is not our error."""
-        failed = sys.exc_info()[1]
-        peer = isinstance(failed, OSError | errors.FatalSSLAlert)
-        log.log(logging.DEBUG if peer else level, "%s", msg, exc_info=traceback and not peer)
 
 
 def serve(app: Flask, config: WebConfig) -> WebServer:

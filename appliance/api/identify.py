@@ -20,13 +20,12 @@ from appliance.certificates.templates import person_uri
 from appliance.domain import names
 from appliance.domain.errors import Denied, Invalid
 from appliance.domain.operations import Caller
+from appliance.front.server import TLS_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DOOR = "sallyport.door"
-TLS_SOCKET = "sallyport.tls_socket"
-"""The connection itself: its certificate is known once the handshake is done, which is before any request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,22 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from cheroot import wsgi
-from cheroot.makefile import MakeFile
-from cheroot.ssl import Adapter
 
-from appliance.api.identify import DOOR, TLS_SOCKET, Door
+from appliance.api.application import MAX_BODY
+from appliance.api.identify import DOOR, Door
 from appliance.domain.errors import Unavailable
+from appliance.front.server import Context, FrontLimits, FrontServer, WsgiApp
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Callable, Iterable
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 THREADS = 8
 """Requests served at once on each listener; a caller's next waits in the accept queue."""
 BACKLOG = 128
 TIMEOUT = 30
 """Seconds a connection may take for a request, or stay idle."""
 MAX_HEADER = 16384
+TLS_LIMITS = FrontLimits(threads=16, connections=512, body_bytes=MAX_BODY, request_seconds=30.0)
 
 log = logging.getLogger(__name__)
 
@@ -71,23 +70,18 @@ def unix(app: WsgiApp, path: Path, door: Door, *, gid: int | None = None) -> Lis
     return _started(server, path)
 
 
-def tls(app: WsgiApp, address: tuple[str, int], context: Callable[[], ssl.SSLContext]) -> Listener:
-    """Listen with mutual TLS: a client without a certificate of ours gets no further than the handshake.
-
-    `context` is asked for each connection, so that a renewed certificate or a rotated authority holds at
-    once.
-    """
-    server = _server(address, app)
-    server.ssl_adapter = _LazyTls(context)
+def tls(app: WsgiApp, address: tuple[str, int], context: Context) -> Listener:
+    """Listen with mutual TLS: a client without a certificate of ours gets no further than the handshake."""
     context()
+    server = FrontServer(app, address, TLS_LIMITS, context)
     try:
         server.prepare()
     except OSError as error:
-        raise Unavailable(f"can't listen on {address[0]}:{address[1]}: {error}") from error
+        raise Unavailable(f"can't listen on {address[0]}:{address[1]}: {error.strerror}") from error
     return _started(server, None)
 
 
-def _server(address: str | tuple[str, int], app: WsgiApp) -> wsgi.Server:
+def _server(address: str, app: WsgiApp) -> wsgi.Server:
     server = _Server(
         address, app, numthreads=THREADS, request_queue_size=BACKLOG, timeout=TIMEOUT, server_name="sallyport"
     )
@@ -121,23 +115,3 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
             return
     raise Unavailable(f"another process listens on {path}")
-
-
-class _LazyTls(Adapter):
-    """Wraps without shaking hands: a peer that stalls holds one worker for a while, never the door."""
-
-    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
-        self._context = context
-
-    def bind(self, sock: socket.socket) -> socket.socket:
-        return sock
-
-    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
-        wrapped = self._context().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on", TLS_SOCKET: wrapped}
-
-    def get_environ(self) -> dict[str, Any]:
-        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
-
-    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> Any:
-        return MakeFile(sock, mode, bufsize)

@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.front.sources import plain_address, source_group
 from tests.support.web_visitor import HandClock
-from webui.limits import MAX_SOURCES, RateLimit, plain_address, source_group
+from webui.limits import MAX_SOURCES, RateLimit
 
 
 def test_a_burst_is_let_through_and_then_the_rate():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.wire import MAX_HEADER_LINES, Places, StrictHeaderReader, Turns
+from appliance.front.wire import MAX_HEADER_LINES, Places, StrictHeaderReader, Turns
 
 read = StrictHeaderReader()
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from webui.limits import source_group
+from appliance.front.sources import source_group
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
