@@ -18,7 +18,7 @@ help: ## List the targets
 .PHONY: run
 run: ## Set everything up and start the appliance here, with its state in var/
 	@scripts/setup run
-	@$(BIN)/python scripts/trial.py $(CONFIG)
+	@$(BIN)/python -m scripts.trial $(CONFIG)
 	@echo "Starting with $(CONFIG); Ctrl-C stops it."
 	@exec $(BIN)/sallyport start --config $(CONFIG) --welcome
 
@@ -52,15 +52,15 @@ soak: setup-test ## Ten minutes of long transfers through the bastion, with flat
 
 .PHONY: docs
 docs: setup-test ## Make docs/configuration.md and docs/cli.md from their sources
-	@$(BIN)/python scripts/reference.py
+	@$(BIN)/python -m scripts.reference
 
 .PHONY: screenshots
 screenshots: setup-test ## Take the pictures of the README from the running product
-	@$(BIN)/python scripts/screenshots.py
+	@$(BIN)/python -m scripts.screenshots
 
 .PHONY: man
 man: setup-test ## Make the manual pages in build/man
-	@$(BIN)/python scripts/manual.py build/man
+	@$(BIN)/python -m scripts.manual build/man
 
 .PHONY: lock
 lock: setup-test ## Lock the newest allowed versions of all dependencies, with their hashes
