@@ -18,6 +18,7 @@ key. Whatever it can't have decided, logged or recorded does not happen.
     targets     what a client calls the thing it wants (sans-IO)
     bastion     the outer door: nodes, and nothing else
     inner       the door of a node; each channel behind it is a session approved by auth
+    confirm     the second factor of a session, on any client's terminal
     outbound    the way into a node: its host certificate verified, never first use
     session     one approved session: recording, facts, bytes, and its one end
     program     a shell, command or subsystem on a channel
@@ -25,6 +26,7 @@ key. Whatever it can't have decided, logged or recorded does not happen.
     permits     what roles and certificate allow together (sans-IO)
     relay       two channels tied back to back, at the pace of the slower
     forwards    ports, agent, X11
+    files       files that pass by SFTP and scp, told apart (sans-IO)
     direct      an unrecorded stream to a port, where a role allows it
     spool       recordings on their way to auth
     reporter    facts on their way to the log

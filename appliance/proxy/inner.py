@@ -18,16 +18,18 @@ from appliance.domain.operations.ssh import (
     AccessRefused,
     ConnectRequest,
     MoreProof,
+    ProofAnswer,
     SessionApproved,
     SessionEnd,
     SessionFacts,
 )
+from appliance.proxy.confirm import Confirmation
 from appliance.proxy.edge import Edge
 from appliance.proxy.errors import NodeProblem, TargetInvalid
 from appliance.proxy.forwards import Forwards
 from appliance.proxy.outbound import Approach, NodeConnection
 from appliance.proxy.permits import permits
-from appliance.proxy.person import Admission, Admitted, PersonConnection, Refused, Signed
+from appliance.proxy.person import Admission, Admitted, Further, PersonConnection, Refused, Signed
 from appliance.proxy.program import Program
 from appliance.proxy.relay import Pipe
 from appliance.proxy.session import Session
@@ -68,14 +70,17 @@ class NodeDoorway:
         match answer:
             case AccessRefused(message=message):
                 return Refused(message)
+            case MoreProof(challenge=""):
+                return Refused("this login needs a certificate on a security key (sk-)")
             case MoreProof():
-                return Refused("this login asks for a second factor, which is not possible here")
+                return Further(Confirmation(self, asking, answer))
             case SessionApproved():
-                return await self._enter(person, asking, key, answer)
+                return await self.enter(person, asking, key, answer)
 
-    async def _enter(
+    async def enter(
         self, person: PersonConnection, asking: Asking, key: SSHKey, approved: SessionApproved
     ) -> Admission:
+        """Open the node for a session that auth has approved."""
         try:
             node = await self.edge.nodes.open(asking.approach(key, approved))
         except NodeProblem as error:
@@ -104,12 +109,17 @@ class Asking:
     node: str
     login: str
     signed: Signed
+    answers: tuple[ProofAnswer, ...] = ()
 
     async def ask(self) -> tuple[SSHKey, SessionApproved | MoreProof | AccessRefused]:
         """Return a fresh key, and auth's answer about a session with it."""
         key = asyncssh.generate_private_key(KEY_TYPE)
         request = ConnectRequest(
-            evidence=self.signed.evidence, node=self.node, login=self.login, session_key=key.public_data
+            evidence=self.signed.evidence,
+            node=self.node,
+            login=self.login,
+            session_key=key.public_data,
+            answers=self.answers,
         )
         return key, await self.edge.authority.connect(request)
 

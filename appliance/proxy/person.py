@@ -25,6 +25,7 @@ from appliance.proxy.limits import Turned
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Coroutine, Sequence
 
     from appliance.proxy.certificate import Touch
     from appliance.proxy.edge import Edge
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from appliance.proxy.fast.opening import GlobalAnswer
 
 log = logging.getLogger(__name__)
+LAST_WORDS = 5.0
+"""Seconds beyond a check's own time, so that it can say that it was not met."""
 REQUESTS_PER_KEY = 2
 """A client asks about a key, then signs with it."""
 
@@ -64,7 +67,48 @@ class Refused:
     final: bool = False
 
 
-Admission = Admitted | Refused
+class Check(Protocol):
+    """A second factor that is still missing, asked for by keyboard-interactive (RFC 4256)."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the person has."""
+
+    def question(self) -> Question:
+        """Return what is asked first."""
+
+    async def answered(self, person: PersonConnection, responses: tuple[str, ...]) -> Question | Admission:
+        """Take the answers to the last question; ask again, or decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """The certificate is good; this is missing."""
+
+    check: Check
+
+
+Admission = Admitted | Refused | Further
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request of keyboard-interactive: ASCII, since OpenSSH shows the rest in octal."""
+
+    name: str
+    instruction: str
+    prompts: tuple[tuple[str, bool], ...] = ()
+    """Text, and whether what is typed is shown."""
+
+    def wire(self) -> tuple[str, str, str, tuple[tuple[str, bool], ...]]:
+        """Return it as asyncssh wants it."""
+        return self.name, self.instruction, "", self.prompts
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    signed: Signed
+    check: Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +154,7 @@ class PersonConnection(ServerConnection):
         self._asked = 0
         self._failures = 0
         self._rights: Rights | None = None
+        self._missing: _Missing | None = None
         self.was_refused = False
         self.user = ""
         """The person's own name, once they are in."""
@@ -209,20 +254,61 @@ class PersonConnection(ServerConnection):
         )
         # auth is asked even where we have a doubt of our own: its log has the whole story, and its
         # words are for the person. But it can't overrule us.
-        admission = await self._admitted(signed, doubt)
+        return self._take(signed, await self._admitted(signed, doubt))
+
+    def _take(self, signed: Signed, admission: Admission) -> bool:
         match admission:
             case Admitted(rights):
+                self._missing = None
                 self._rights = rights
                 self._come_in(signed.certificate.key_id)
                 if self._on_authenticated is not None:
                     self._on_authenticated(signed)
-                return True
+            case Further(check):
+                self._missing = _Missing(signed, check)
             case Refused(message, final):
                 self.was_refused = True
                 self.say(f"sallyport: {message}")
                 if final:
                     raise asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, message)
                 return False
+        return True
+
+    # A second factor. What the first has proved, and what its certificate forbids, stays as it was
+
+    async def send_userauth_success(self) -> None:
+        """Say yes, or "go on" while a factor is missing (RFC 4252 section 5.1, partial success)."""
+        if self._missing is None:
+            await super().send_userauth_success()
+            return
+        self.more_time(self._missing.check.seconds + LAST_WORDS)
+        self.send_userauth_failure(partial_success=True)
+
+    def public_key_auth_supported(self) -> bool:
+        """Until a certificate was accepted."""
+        return self._missing is None
+
+    def kbdint_auth_supported(self) -> bool:
+        """From then on, where a factor is missing."""
+        return self._missing is not None
+
+    async def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+        """Ask; only who has signed can be asked."""
+        del lang, submethods
+        if self._missing is None or username != self._missing.signed.user:
+            return False
+        return self._missing.check.question().wire()
+
+    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Any:
+        """Take an answer: ask again, let in, or refuse."""
+        missing = self._missing
+        if missing is None or username != missing.signed.user:
+            return False
+        outcome = await self._shielded(missing.check.answered(self, tuple(responses)))
+        if isinstance(outcome, Question):
+            return outcome.wire()
+        self._missing = None
+        return self._take(missing.signed, outcome)
 
     def _come_in(self, user: str) -> None:
         self.user = user
@@ -235,8 +321,12 @@ class PersonConnection(ServerConnection):
             del self.edge.people[user]
 
     async def _admitted(self, signed: Signed, doubt: str | None) -> Admission:
+        admission: Admission = await self._shielded(self._admit(signed, doubt))
+        return admission
+
+    async def _shielded(self, work: Coroutine[Any, Any, Question | Admission]) -> Any:
         # A client that sends its next request meanwhile cancels this one; auth's answer must not be lost
-        task = self.edge.tasks.start(self._admit(signed, doubt))
+        task = self.edge.tasks.start(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -247,10 +337,11 @@ class PersonConnection(ServerConnection):
         if not self.edge.room_for(signed.certificate.key_id):
             return Refused(Turned.USERS.value)
         admission = await self._doorway.admit(self, signed)
-        if isinstance(admission, Admitted) and (doubt is not None or self.is_closed()):
+        if doubt is None and not self.is_closed():
+            return admission
+        if isinstance(admission, Admitted):
             admission.rights.lost()
-            return Refused(doubt or "the connection is closed")
-        return admission
+        return admission if isinstance(admission, Refused) else Refused(doubt or "the connection is closed")
 
     # What may they open
 
@@ -265,7 +356,7 @@ class PersonConnection(ServerConnection):
         return self._rights is not None and self._rights.ask(name, payload)
 
 
-def _abandon(task: asyncio.Task[Admission]) -> None:
+def _abandon(task: asyncio.Task[Question | Admission]) -> None:
     admission = None if task.cancelled() or task.exception() else task.result()
     if isinstance(admission, Admitted):
         admission.rights.lost()

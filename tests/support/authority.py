@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncssh
 
+from appliance.domain.decision import Factor
 from appliance.domain.errors import Conflict, NotFound, Unavailable
 from appliance.domain.operations import OPERATIONS, ssh
 from appliance.domain.operations.operation import Nothing
@@ -43,6 +44,44 @@ class Node:
 
 
 @dataclass
+class Check:
+    """A second factor that `ssh.connect` asks for. `good` codes pass once, `approved` is the browser's."""
+
+    factors: tuple[Factor, ...] = (Factor.TOTP,)
+    url: str = ""
+    good: set[str] = field(default_factory=set)
+    approved: bool = False
+    denied: bool = False
+    seconds: int = 30
+    met: set[bytes] = field(default_factory=set)
+
+    def judge(self, request: ssh.ConnectRequest) -> ssh.MoreProof | ssh.AccessRefused | None:
+        connection = request.evidence.session_hash
+        touched = (request.evidence.security_key_flags or 0) & 1
+        if touched or (request.answers and connection in self.met):
+            return None
+        if self.denied and request.answers:
+            return ssh.AccessRefused(message="it was refused in the browser")
+        code = request.answers[0].code if request.answers else ""
+        if code in self.good or (request.answers and self.approved):
+            self.good.discard(code)
+            self.met.add(connection)
+            return None
+        wrong = "That code is not right." if code else ""
+        return self._more(wrong)
+
+    def _more(self, message: str) -> ssh.MoreProof:
+        return ssh.MoreProof(
+            factors=self.factors,
+            challenge="c1",
+            url=self.url,
+            matching="7QXR",
+            message=message,
+            expires_in_seconds=self.seconds,
+        )
+
+
+@dataclass
 class MemoryAuthority:
     """`call` as `Api.call` has it. `refuse` maps an operation to the message it refuses with."""
 
@@ -60,6 +99,7 @@ class MemoryAuthority:
     max_connections: int = 15000
     refuse: dict[str, str] = field(default_factory=dict)
     end: dict[str, str] = field(default_factory=dict)
+    check: Check | None = None
     away: bool = False
     full: bool = False
     direct: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -156,7 +196,9 @@ class MemoryAuthority:
             return ssh.AccessRefused(message="access denied")
         return ssh.LoginAccepted(user=user, expires_in_seconds=self.expires_in)
 
-    def _ssh_connect(self, request: ssh.ConnectRequest) -> ssh.SessionApproved | ssh.AccessRefused:
+    def _ssh_connect(
+        self, request: ssh.ConnectRequest
+    ) -> ssh.SessionApproved | ssh.MoreProof | ssh.AccessRefused:
         self.connects.append(request)
         user, doubt = self._who(request.evidence)
         if doubt or "ssh.connect" in self.refuse:
@@ -165,6 +207,8 @@ class MemoryAuthority:
             return ssh.AccessRefused(message=f"login {request.login} is not allowed")
         if request.node not in self.nodes:
             return ssh.AccessRefused(message="access denied")
+        if self.check is not None and (more := self.check.judge(request)) is not None:
+            return more
         return self._approve(request, user, self.nodes[request.node])
 
     def _approve(self, request: ssh.ConnectRequest, user: str, node: Node) -> ssh.SessionApproved:

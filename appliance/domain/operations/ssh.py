@@ -107,6 +107,19 @@ class AccessRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProofAnswer:
+    """What a person answered to a `MoreProof`.
+
+    Once a challenge was met, naming it again with an empty code is good for the further channels of
+    the same SSH connection (`SshEvidence.session_hash`).
+    """
+
+    challenge: str
+    code: str = ""
+    """A one-time code as typed; empty to ask whether it was approved in the browser."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectRequest:
     """A person wants to be `login` on `node`; `session_key` is what the session's certificate is for."""
 
@@ -116,6 +129,7 @@ class ConnectRequest:
     session_key: bytes
     """A fresh public key of the proxy, SSH wire form."""
     proofs: tuple[str, ...] = ()
+    answers: tuple[ProofAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +174,22 @@ class DirectApproved:
 @tagged
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoreProof:
-    """The edge asks the person for one of these."""
+    """The edge asks the person for one of these, by keyboard-interactive, and then asks auth again.
+
+    Without a `challenge` nothing can be asked on this connection: only a security key's own signature
+    (an `sk-` certificate) would have done.
+    """
 
     factors: tuple[Factor, ...]
+    challenge: str = ""
+    """Names the challenge in `ProofAnswer`; bound to this connection, user, login and node."""
+    url: str = ""
+    """Where it can be approved in a browser; empty where that is not possible."""
+    matching: str = ""
+    """A short code that the page shows too."""
+    message: str = ""
+    """What was wrong with the last answer, for the person; empty while nothing was."""
+    expires_in_seconds: int = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

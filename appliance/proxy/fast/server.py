@@ -141,6 +141,11 @@ class ServerConnection(Opening, Mended, SSHServerConnection):
         """Only where a subclass asks for a second factor."""
         return False
 
+    def more_time(self, seconds: float) -> None:
+        """Begin the time for logging in anew."""
+        self._cancel_login_timer()
+        self._login_timer = self._loop.call_later(seconds, self._login_timer_callback)
+
     def say(self, text: str) -> None:
         """Show a line to a person who is not logged in yet (RFC 4252 section 5.4)."""
         if not self._auth_complete and self._transport is not None:
