@@ -60,7 +60,7 @@ def _operation(operation: Operation[Any, Any], schemas: dict[str, Schema]) -> Sc
     return description
 
 
-def _schema(kind: Any, schemas: dict[str, Schema]) -> Schema:
+def _schema(kind: Any, schemas: dict[str, Schema]) -> Schema:  # noqa: PLR0911 - a flat table of types
     kind = getattr(kind, "__supertype__", kind)
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):

@@ -11,6 +11,7 @@ from hsm.encoding.wire import Reader
 from hsm.errors import Malformed
 
 MAX_LINE = 16384
+TYPE_AND_KEY = 2
 
 
 def read_line(text: str, what: str) -> bytes:
@@ -20,7 +21,7 @@ def read_line(text: str, what: str) -> bytes:
     """
     parts = text.strip().split(maxsplit=2)
     expected = f"{what}: expected one line such as 'ssh-ed25519 AAAA…', as in a .pub file"
-    if len(text) > MAX_LINE or len(parts) < 2 or "\n" in text.strip():
+    if len(text) > MAX_LINE or len(parts) < TYPE_AND_KEY or "\n" in text.strip():
         raise Invalid(expected)
     try:
         blob = base64.b64decode(parts[1], validate=True)

@@ -100,10 +100,15 @@ def _summary(profile: Profile) -> str:
     until = profile.expires_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     hours, minutes = divmod(int(left.total_seconds()) // 60, 60)
     life = f"{until} ({hours}h{minutes:02d}m left)" if left else f"{until} (expired: sally login)"
-    return (
-        f"Proxy        {profile.proxy}\nSigned in as {profile.user}\nCluster      {profile.cluster}\n"
-        f"Roles        {', '.join(profile.roles)}\nLogins       {', '.join(profile.logins)}\nValid until  {life}"
-    )
+    rows = {
+        "Proxy": profile.proxy,
+        "Signed in as": profile.user,
+        "Cluster": profile.cluster,
+        "Roles": ", ".join(profile.roles),
+        "Logins": ", ".join(profile.logins),
+        "Valid until": life,
+    }
+    return "\n".join(f"{name:<12} {value}" for name, value in rows.items())
 
 
 @cli.command()
