@@ -201,6 +201,20 @@ def test_integers_are_written_as_the_standard_says(value):
         make()[1],
         b"",
     ],
+    ids=[
+        "DSA",
+        "something behind",
+        "cut short",
+        "zero point",
+        "point of order one",
+        "point of order eight",
+        "two curves",
+        "off the curve",
+        "short RSA",
+        "not for SSH",
+        "a certificate",
+        "nothing",
+    ],
 )
 def test_unsound_keys_are_not_certified(blob):
     with pytest.raises(Malformed):
