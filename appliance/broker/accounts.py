@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance.authn.requirement import enrolled
 from appliance.broker.ports import Clock, Randomness, Trail
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from appliance.store.repository import Stored
 
 Op = Create | Delete | Swap
+SKEW = timedelta(minutes=1)
+"""A link from further in the future is not good: the clock was set back, and that must not extend it."""
 SHORTEST_LINK = timedelta(minutes=1)
 LONGEST_LINK = timedelta(hours=48)
 
@@ -39,6 +41,7 @@ class Links:
 
     state: State
     random: Randomness
+    trail: Trail
     clock: Clock
     web_address: str
 
@@ -59,15 +62,33 @@ class Links:
         return invite, f"https://{self.web_address}/web/invite/{text}"
 
     def open(self, token: str) -> Stored[Invite]:
-        """Return the record of a link that is still good; raises `NotFound` with what is wrong with it."""
+        """Return the record of a link that is still good.
+
+        Raises `NotFound` with what is wrong with it, which is in the log by then.
+        """
         found = self._find(token)
         if found is None:
-            raise NotFound("this link is not one of ours, or was altered: copy it whole")
+            self._refuse("", "this link is not one of ours, or was altered: copy it whole")
         if found.value.used_at is not None:
-            raise NotFound("this link was used already: each works once")
-        if found.value.expires_at <= self.clock.now():
-            raise NotFound("this link has expired: ask for a new one")
+            self._refuse(found.value.user, "this link was used already: each works once")
+        if (
+            not found.value.created_at <= self.clock.now() + SKEW
+            or found.value.expires_at <= self.clock.now()
+        ):
+            self._refuse(found.value.user, "this link has expired: ask for a new one")
         return found
+
+    def voided(self, user: str) -> list[Delete]:
+        """Return the operations that take back every other link this person was sent."""
+        return [
+            self.state.invites.deletion(found.value.id, found.revision)
+            for found in self.state.invites.list()
+            if found.value.user == user and found.value.used_at is None
+        ]
+
+    def _refuse(self, user: str, problem: str) -> NoReturn:
+        self.trail.record(Event(name=EventName.INVITE_USE, user=user, error=problem))
+        raise NotFound(problem)
 
     def _find(self, token: str) -> Stored[Invite] | None:
         try:
@@ -106,7 +127,7 @@ class Accounts:
             created_at=self.clock.now(),
             created_by=identity.actor,
         )
-        life = timedelta(seconds=request.ttl_seconds)
+        life = timedelta(seconds=_seconds(request.ttl_seconds))
         invite, url = self.links.make(name, InviteKind.SIGN_UP, life)
         detail: dict[str, Value] = {"target": name, "logins": logins, "roles": request.roles}
         self.trail.record(Event(name=EventName.USER_CREATE, user=identity.actor, detail=detail))
@@ -142,6 +163,7 @@ class Accounts:
         operations: list[Op] = [
             self.state.users.replacement(replace(user.value, active=False), user.revision),
             self.state.invites.creation(invite),
+            *self.links.voided(request.name),
         ]
         if self.state.credentials.find(request.name):
             operations.append(self.state.credentials.deletion(request.name))
@@ -156,7 +178,10 @@ class Accounts:
         self.trail.record(
             Event(name=EventName.USER_DELETE, user=identity.actor, detail={"target": request.name})
         )
-        operations: list[Op] = [self.state.users.deletion(request.name, user.revision)]
+        operations: list[Op] = [
+            self.state.users.deletion(request.name, user.revision),
+            *self.links.voided(request.name),
+        ]
         if self.state.credentials.find(request.name):
             operations.append(self.state.credentials.deletion(request.name))
         self.state.backend.transact(operations)
@@ -179,3 +204,8 @@ class Accounts:
             created_at=user.created_at,
             created_by=user.created_by,
         )
+
+
+def _seconds(asked: int) -> int:
+    """Return the number, or one that is too long as well, but that a `timedelta` can hold."""
+    return max(-1, min(asked, 2 * int(LONGEST_LINK.total_seconds())))

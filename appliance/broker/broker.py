@@ -20,6 +20,7 @@ from appliance.broker.rotation import Rotation
 from appliance.broker.sessions import Edge, Sessions
 from appliance.broker.sign_in import SignIn
 from appliance.broker.web_pages import WebPages
+from appliance.domain.errors import Denied
 from appliance.domain.operations import OPERATIONS
 from appliance.domain.operations.people import ClusterInfo
 
@@ -116,6 +117,11 @@ class Broker:
             raise ValueError(f"operations and use cases differ: {', '.join(odd)}")
 
     def __call__(self, name: str, identity: Identity, request: object) -> object:
-        """Do one operation; raises a `SallyportError`."""
+        """Do one operation; raises a `SallyportError`. What was denied is in the log, wherever it was."""
         self.gate.check(OPERATIONS[name], identity)
-        return self.use_cases[name](identity, request)
+        try:
+            return self.use_cases[name](identity, request)
+        except Denied as error:
+            if not error.recorded:
+                self.gate.record(OPERATIONS[name], identity, error)
+            raise

@@ -113,6 +113,9 @@ class BrowserLogins:
             self.state.browser_logins.delete(login.value.id, login.revision)
         except Conflict as error:
             raise NotFound("this browser sign-in was collected already") from error
+        account = self.state.users.find(user)
+        if account is None or not account.value.covers(login.value.created_at):
+            raise Denied("browser login answered before the account was made or reset")
         keys = PersonKeys(ssh=login.value.ssh_public_key, tls=login.value.tls_public_key)
         return self.credentials.certify(user, keys, login.value.ttl_seconds or None)
 

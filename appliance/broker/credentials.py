@@ -18,7 +18,7 @@ from appliance.broker.sign_in import SignIn
 from appliance.broker.state import State
 from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
-from appliance.domain.errors import Denied
+from appliance.domain.errors import Denied, NotFound
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import OPERATIONS, Caller, custody, people
 from appliance.domain.records import AuthorityKind, User, WebSession
@@ -120,7 +120,6 @@ class WebSessions:
         """Spend an accepted attempt for a session; the oldest of too many ends."""
         del identity
         user = self.sign_in.spend(request.attempt, request.source)
-        self._make_room(user)
         token, now = self.random.bytes(TOKEN_BYTES), self.clock.now()
         session = WebSession(
             id=_digest(token),
@@ -132,6 +131,7 @@ class WebSessions:
         )
         detail = {"method": "web"}
         self.trail.record(Event(name=EventName.USER_LOGIN, user=user, source=request.source, detail=detail))
+        self._make_room(user)
         self.state.web_sessions.create(session)
         text = base64.urlsafe_b64encode(token).decode("ascii").rstrip("=")
         return people.WebSessionCreated(token=text, user=user, expires_at=now + ABSOLUTE)
@@ -144,6 +144,9 @@ class WebSessions:
         session, now = found.value, self.clock.now()
         if now - session.created_at >= ABSOLUTE:
             raise Denied("web session over 12 hours old", message="signed out: sign in again")
+        user = self.state.users.find(session.user)
+        if user is None or not user.value.covers(session.created_at):
+            raise Denied("web session of an account as it was before", message="signed out: sign in again")
         if now - session.seen_at > TOUCH_EVERY:
             self._touch(session.id, now)
         return Person(user=session.user, source=session.source, web_session=session.id)
@@ -181,7 +184,10 @@ class WebSessions:
         def touch(current: WebSession) -> WebSession:
             return replace(current, seen_at=now, expires_at=min(now + IDLE, current.created_at + ABSOLUTE))
 
-        self.state.web_sessions.modify(session, touch)
+        try:
+            self.state.web_sessions.modify(session, touch)
+        except NotFound as error:
+            raise Denied("web session ended meanwhile", message="signed out: sign in again") from error
 
     def _make_room(self, user: str) -> None:
         theirs = [item.value for item in self.state.web_sessions.list() if item.value.user == user]

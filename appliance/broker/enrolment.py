@@ -91,7 +91,12 @@ class Enrolment:
         name = _device_name(request.device_name)
         password = hash_password(request.password, shortest=self.shortest_password, user=user)
         base = Credentials(user=user, password=password, handle=ceremony.handle)
-        credentials = self._with_device(base, ceremony, name, request.proof)
+        try:
+            credentials = self._with_device(base, ceremony, name, request.proof)
+        except Denied as error:
+            self.trail.record(Event(name=EventName.INVITE_USE, user=user, error=error.reason))
+            error.recorded = True
+            raise
         fresh = self.codes.new_recovery()
         self._record(user, ceremony.factor, name)
         self._commit(invite, replace(credentials, recovery=fresh.stored))
@@ -153,7 +158,10 @@ class Enrolment:
 
     def _commit(self, invite: Stored[Invite], credentials: Credentials) -> None:
         user = self.state.users.get(invite.value.user)
-        used = replace(invite.value, used_at=self.clock.now(), ceremony=None)
+        now = self.clock.now()
+        used = replace(invite.value, used_at=now, ceremony=None)
+        signed_up = replace(user.value, active=True, since=now)
+        spent = self.state.invites.key(used.id)
         old = self.state.credentials.find(credentials.user)
         keep = (
             self.state.credentials.replacement(credentials, old.revision)
@@ -163,9 +171,10 @@ class Enrolment:
         self.state.backend.transact(
             [
                 self.state.invites.replacement(used, invite.revision),
-                self.state.users.replacement(replace(user.value, active=True), user.revision),
+                self.state.users.replacement(signed_up, user.revision),
                 keep,
                 self.state.handles.creation(Handle(handle=credentials.handle.hex(), user=credentials.user)),
+                *(one for one in self.links.voided(credentials.user) if one.key != spent),
             ]
         )
 

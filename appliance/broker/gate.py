@@ -30,15 +30,21 @@ class Gate:
         try:
             self._decide(operation, identity)
         except Denied as error:
-            self.trail.record(
-                Event(
-                    name=EventName.ACCESS_DENIED,
-                    user=identity.actor,
-                    error=error.reason,
-                    detail={"operation": operation.name},
-                )
-            )
+            self.record(operation, identity, error)
             raise
+
+    def record(self, operation: Operation[Any, Any], identity: Identity, error: Denied) -> None:
+        """Put a refusal into the log."""
+        self.trail.record(
+            Event(
+                name=EventName.ACCESS_DENIED,
+                user=identity.actor,
+                source=getattr(identity, "source", ""),
+                error=error.reason,
+                detail={"operation": operation.name},
+            )
+        )
+        error.recorded = True
 
     def _decide(self, operation: Operation[Any, Any], identity: Identity) -> None:
         if identity.kind not in operation.callers:

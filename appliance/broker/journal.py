@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from appliance.broker.callers import Identity, Person
@@ -24,6 +26,32 @@ ALL_SESSIONS = Rule("session", "list")
 ALL_RECORDINGS = Rule("session", "read")
 
 
+READING = timedelta(minutes=10)
+"""How long somebody who reads a recording piece by piece is one reader, of one event."""
+MAX_READERS = 10_000
+
+
+@dataclass(slots=True)
+class Readers:
+    """Who reads which recording just now. In memory only: after a restart they come anew."""
+
+    since: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def comes_new(self, actor: str, sid: str, now: datetime) -> bool:
+        """Whether this reading has no event yet, or an old one."""
+        with self.lock:
+            began = self.since.get((actor, sid))
+        return began is None or not timedelta(0) <= now - began < READING
+
+    def came(self, actor: str, sid: str, now: datetime) -> None:
+        """Note that the event is in the log."""
+        with self.lock:
+            if len(self.since) >= MAX_READERS:
+                self.since.clear()
+            self.since[actor, sid] = now
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
     """Sessions, recordings and events; a person without the rule sees their own sessions."""
@@ -33,6 +61,7 @@ class Journal:
     roles: Roles
     trail: Trail
     clock: Clock
+    readers: Readers
 
     def sessions(self, identity: Identity, request: messages.SessionsQuery) -> messages.SessionList:
         """Return sessions, newest first."""
@@ -49,16 +78,16 @@ class Journal:
         return messages.SessionList(sessions=tuple(self._view(one) for one in chosen[: request.limit]))
 
     def read(self, identity: Identity, request: messages.RecordingRead) -> messages.RecordingPiece:
-        """Return a piece of a recording; the first piece read is an event of its own."""
+        """Return a piece of a recording; that somebody reads it is an event, before the first piece."""
         if not 1 <= request.length <= MAX_PIECE or request.offset < 0:
             raise Invalid(f"length: expected 1 to {MAX_PIECE}")
-        self._open(identity, request.session, first=request.offset == 0)
+        self._open(identity, request.session)
         data = self.recordings.read(request.session, request.offset, request.length)
         return messages.RecordingPiece(data=data, size=self.recordings.size(request.session))
 
     def export(self, identity: Identity, request: messages.RecordingExport) -> messages.CastPiece:
         """Return a part of a recording as an asciicast."""
-        self._open(identity, request.session, first=request.cursor == 0)
+        self._open(identity, request.session)
         text, following = self.recordings.cast(request.session, request.cursor)
         return messages.CastPiece(text=text, next=following)
 
@@ -75,7 +104,7 @@ class Journal:
         user = self.state.users.get(identity.user).value
         return self.roles.allows(user, rule, self.clock.now())
 
-    def _open(self, identity: Identity, sid: str, *, first: bool) -> None:
+    def _open(self, identity: Identity, sid: str) -> None:
         found = self.state.sessions.find(names.session_id(sid))
         mine = found is not None and found.value.user == getattr(identity, "user", None)
         if not mine and not self._sees(identity, ALL_RECORDINGS):
@@ -84,10 +113,11 @@ class Journal:
             )
         if found is None:
             raise NotFound(f"there is no session {sid}")
-        if first:
+        if self.readers.comes_new(identity.actor, sid, self.clock.now()):
             detail = {"session_user": found.value.user}
             event = Event(name=EventName.RECORDING_ACCESS, user=identity.actor, sid=sid, detail=detail)
             self.trail.record(event)
+            self.readers.came(identity.actor, sid, self.clock.now())
 
     def _view(self, session: Session) -> messages.SessionView:
         return messages.SessionView(

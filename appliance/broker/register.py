@@ -54,9 +54,16 @@ class Register:
         return messages.CertificateList(certificates=tuple(_view(one) for one in revoked))
 
     def holds(self, serial: int) -> bool:
-        """Whether a certificate of this serial was issued and is not revoked."""
+        """Whether a person's TLS certificate of this serial was issued and still stands for their account."""
         found = self.state.certificates.find(serial_name(serial))
-        return found is not None and found.value.revoked_at is None
+        if (
+            found is None
+            or found.value.revoked_at is not None
+            or found.value.authority is not AuthorityKind.TLS
+        ):
+            return False
+        user = self.state.users.find(found.value.user) if found.value.user else None
+        return user is not None and user.value.covers(found.value.issued_at)
 
     def krl(self, identity: object, request: messages.KrlRead) -> messages.Krl:
         """Return the key revocation list over all SSH authorities.

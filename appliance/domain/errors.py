@@ -63,6 +63,8 @@ class Denied(SallyportError):  # noqa: N818
     def __init__(self, reason: str, *, message: str = "access denied") -> None:
         super().__init__(message)
         self.reason = reason
+        self.recorded = False
+        """Whether the audit log has it already."""
 
 
 class Throttled(SallyportError):  # noqa: N818

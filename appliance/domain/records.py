@@ -50,6 +50,12 @@ class User:
     created_by: str
     active: bool = False
     """Whether the sign-up was finished."""
+    since: datetime | None = None
+    """When it was last finished: what was issued, proved or opened under this name before is void."""
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether something of that moment is of this account, not of what had its name before."""
+        return self.since is None or self.since <= moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ from appliance.broker.credentials import Credentials, WebSessions
 from appliance.broker.enrolment import Enrolment
 from appliance.broker.gate import Gate
 from appliance.broker.issue import Issuer
-from appliance.broker.journal import Journal
+from appliance.broker.journal import Journal, Readers
 from appliance.broker.machines import Machines
 from appliance.broker.ports import Clock, Custody, Randomness, Trail
 from appliance.broker.recordings import StoredRecordings
@@ -184,7 +184,7 @@ def compose(ground: Ground) -> Rooms:
     roles = Roles(state=state, cluster=ClusterPolicy(session_ttl=lifetimes.longest))
     vault = SeedVault(secret_file(ground.layout.auth / "seed.key", random.bytes(KEY_BYTES)), random.bytes)
     codes, passkeys = Codes(random.bytes), Passkeys(_relying_party(ground))
-    links = Links(state=state, random=random, clock=clock, web_address=web_address)
+    links = Links(state=state, random=random, trail=trail, clock=clock, web_address=web_address)
     register = Register(state=state, authorities=authorities, trail=trail, clock=clock, cluster=cluster)
     recordings = StoredRecordings(store=RecordingStore(ground.layout.recordings))
     sign_in = SignIn(
@@ -296,7 +296,9 @@ def compose(ground: Ground) -> Rooms:
         web_pages=WebPages(
             issuer=issuer, authorities=authorities, clock=clock, hosts=ground.addresses.web_hosts
         ),
-        journal=Journal(state=state, recordings=recordings, roles=roles, trail=trail, clock=clock),
+        journal=Journal(
+            state=state, recordings=recordings, roles=roles, trail=trail, clock=clock, readers=Readers()
+        ),
     )
 
 
