@@ -12,21 +12,21 @@ collector stays on; the caches are those a running service has after its first r
 from __future__ import annotations
 
 import random
-import statistics
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appliance.domain.role import Conditions, Role, RoleOptions, SessionMfa
 from appliance.policy.compiled import CompiledPolicy
 from appliance.policy.labels import labels_match
 from appliance.policy.outcome import Resource, Subject
+from bench.frame import Plan, Row, value_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NODES = 100_000
+NODES, QUICK_NODES = 100_000, 10_000
 LOGINS = ("root", "alice", "deploy", "postgres", "nobody")
 ENVIRONMENTS = ("dev", "staging", "prod", "qa", "prod-eu", "prod-us")
 DECISIONS = 5_000
@@ -88,18 +88,6 @@ def naive_list(held: Sequence[Role], every: Sequence[Resource]) -> list[str]:
     return [node.name for node in every if any(naive_allowed(held, node, login) for login in logins)]
 
 
-def _row(samples: Sequence[float], unit: str, note: str) -> dict[str, Any]:
-    middle = statistics.median(samples)
-    return {
-        "value": round(middle, 3),
-        "unit": unit,
-        "median": round(middle, 3),
-        "min": round(min(samples), 3),
-        "max": round(max(samples), 3),
-        "note": note,
-    }
-
-
 def _each_us(ask: Callable[[Resource, str], object], pairs: Sequence[tuple[Resource, str]]) -> list[float]:
     clock, samples = time.perf_counter_ns, []
     for node, login in pairs:
@@ -118,7 +106,7 @@ def _rounds_ms(ask: Callable[[], object], rounds: int) -> list[float]:
     return samples
 
 
-def _measure(count: int, every: Sequence[Resource]) -> dict[str, dict[str, Any]]:
+def _measure(count: int, every: Sequence[Resource]) -> dict[str, Row]:
     held = roles(count)
     names = tuple(role.name for role in held)
     policy = CompiledPolicy(held)
@@ -139,20 +127,15 @@ def _measure(count: int, every: Sequence[Resource]) -> dict[str, dict[str, Any]]
     deciding = f"{size}; {DECISIONS} random (node, login); the very first took {first_us[0]:.0f} us"
     listing = f"{size}, {found} permitted; the first list took {first[0]:.1f} ms"
     return {
-        "decision_us": _row(decided, "us", deciding),
-        "naive_decision_us": _row(naive, "us", size),
-        "list_ms": _row(listed, "ms", listing),
-        "naive_list_ms": _row(naive_listed, "ms", f"{size}; scaled from {len(sample)} nodes"),
+        "decision_us": value_row(decided, "us", deciding),
+        "naive_decision_us": value_row(naive, "us", size),
+        "list_ms": value_row(listed, "ms", listing),
+        "naive_list_ms": valuevalue_row(naive_listed, "ms", f"{size}; scaled from {len(sample)} nodes"),
     }
 
 
-def rows() -> dict[str, dict[str, Any]]:
+def rows(plan: Plan) -> dict[str, Row]:
     """Return the measured rows: `decision_us` and `list_ms` with 200 roles, and others beside them."""
-    every = nodes()
+    every = nodes(plan.size(NODES, QUICK_NODES))
     few, many = _measure(10, every), _measure(200, every)
     return many | {f"{name}_10_roles": row for name, row in few.items()}
-
-
-if __name__ == "__main__":
-    for name, row in rows().items():
-        print(f"{name:28} {row['median']:>10} {row['unit']}  ({row['min']} to {row['max']})  {row['note']}")
