@@ -130,7 +130,7 @@ def _measure(count: int, every: Sequence[Resource]) -> dict[str, Row]:
         "decision_us": value_row(decided, "us", deciding),
         "naive_decision_us": value_row(naive, "us", size),
         "list_ms": value_row(listed, "ms", listing),
-        "naive_list_ms": valuevalue_row(naive_listed, "ms", f"{size}; scaled from {len(sample)} nodes"),
+        "naive_list_ms": value_row(naive_listed, "ms", f"{size}; scaled from {len(sample)} nodes"),
     }
 
 

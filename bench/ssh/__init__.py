@@ -11,7 +11,7 @@
     delay       a client far away
 
 A ratio above 1 means that the bastion wins. Its CPU and memory are those of *all* its processes: the signer,
-the decisions, the audit log and the web pages are in it. A row that ends in `.worker` has the SSH worker alone.
+the decisions, the audit log and the web pages are in it. A row that ends in `.worker` is the SSH worker's.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ from bench.ssh import appliance, sshd
 from bench.ssh.appliance import CLUSTER, NODE, PERSON, Identity
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 SAME = "Ciphers aes128-gcm@openssh.com", "KexAlgorithms curve25519-sha256"
 SHARED = (
