@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from appliance.authn.attempt import Attempt, Requirement
@@ -21,8 +21,9 @@ from appliance.authn.seeds import SeedVault
 from appliance.broker.ports import Clock, Randomness, Trail
 from appliance.broker.state import State
 from appliance.broker.throttle import Throttle
+from appliance.domain import names
 from appliance.domain.decision import Factor
-from appliance.domain.errors import Conflict, Denied, NotFound
+from appliance.domain.errors import Conflict, Denied, Invalid, NotFound
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import people
 from appliance.domain.records import Credentials, LoginAttempt
@@ -35,6 +36,9 @@ ID_BYTES = 24
 MAX_PROOFS = 4
 REFUSED = "the name, password or code is wrong"
 PASSWORDLESS = Requirement((frozenset({Factor.WEBAUTHN}),))
+NOBODY = "-"
+"""Stands for every name that no account can have: people type passwords where the name belongs."""
+CODES = frozenset({Factor.TOTP, Factor.RECOVERY_CODE})
 
 Change = Callable[[Credentials], Credentials]
 
@@ -60,10 +64,11 @@ class SignIn:
         del identity
         now, ceremony, options = self.clock.now(), None, None
         if not request.user:
+            self._check_passkeys_allowed()
             options, ceremony = self.passkeys.begin_authentication(handle=None, credentials=(), now=now)
         attempt = LoginAttempt(
             id=self.random.bytes(ID_BYTES).hex(),
-            user=request.user,
+            user=_possible(request.user),
             source=request.source,
             created_at=now,
             expires_at=now + ATTEMPT_LIFE,
@@ -85,15 +90,27 @@ class SignIn:
         del identity
         stored = self._open(request)
         user = stored.value.user or self._passkey_owner(request)
-        self.throttle.check(user, request.source)
+        counted = self.throttle.admit(user, request.source)
         try:
-            return self._judge(stored, user, request)
+            answer = self._judge(stored, user, request)
         except Denied as error:
-            self.throttle.failed(user, request.source)
-            self.trail.record(
-                Event(name=EventName.AUTH, user=user, source=request.source, error=error.reason)
-            )
+            event = Event(name=EventName.AUTH, user=user, source=request.source, error=error.reason)
+            self.trail.record(event)
+            refusal = Denied(error.reason, message=REFUSED)
+            refusal.recorded = True
+            raise refusal from error
+        except Exception:
+            # Not the person's failure, so it does not count as one; it goes on to the border as it is.
+            self.throttle.forgive(counted)
             raise
+        self.throttle.forgive(counted)
+        if isinstance(answer, people.AttemptAccepted):
+            self.throttle.succeeded(user, request.source)
+        return answer
+
+    def _check_passkeys_allowed(self) -> None:
+        if Factor.WEBAUTHN not in {SETTINGS[name] for name in self.factors}:
+            raise Denied("passkey offered where webauthn is not allowed", message="type your user name")
 
     def _open(self, request: people.LoginProve) -> Stored[LoginAttempt]:
         stored = self.state.attempts.find(request.attempt)
@@ -102,27 +119,37 @@ class SignIn:
         return stored
 
     def _passkey_owner(self, request: people.LoginProve) -> str:
+        """Return whose passkey answers, by what it says of itself; empty when that is nobody."""
         proofs = [proof for proof in request.proofs if isinstance(proof, people.WebauthnProof)]
-        handle = self.passkeys.user_handle(proofs[0].response) if proofs else b""
+        try:
+            handle = self.passkeys.user_handle(proofs[0].response) if proofs else b""
+        except Denied:
+            return ""  # judged, and refused with its reason, when it is its turn
         found = self.state.handles.find(handle.hex()) if handle else None
         return found.value.user if found else ""
 
     def _judge(
         self, stored: Stored[LoginAttempt], user: str, request: people.LoginProve
     ) -> people.AttemptPending | people.AttemptAccepted:
-        credentials = self._credentials(user)
-        attempt = self._attempt(stored.value, credentials)
+        record = stored.value
+        if record.source != request.source:
+            raise Denied(f"attempt of {record.source} proved from {request.source}", message=REFUSED)
+        credentials = self._credentials(user, record.created_at)
+        attempt = self._attempt(record, credentials)
         for proof in sorted(request.proofs, key=_order):
+            _check_turn(record, attempt, proof)
             if credentials is None and not isinstance(proof, people.PasswordProof):
                 raise Denied("unknown user", message=REFUSED)
-            attempt = attempt.with_proof(self._prove(stored.value, user, credentials, proof))
+            attempt = attempt.with_proof(self._prove(record, user, credentials, attempt, proof))
         if credentials is None:
             raise Denied("unknown user", message=REFUSED)
         return self._answer(stored, user, credentials, attempt, request.source)
 
-    def _credentials(self, user: str) -> Credentials | None:
-        account, credentials = self.state.users.find(user or "-"), self.state.credentials.find(user or "-")
-        usable = account is not None and account.value.active and credentials is not None
+    def _credentials(self, user: str, begun: datetime) -> Credentials | None:
+        """Return what an active account has, unless the attempt was begun before it was that account's."""
+        account = self.state.users.find(user or NOBODY)
+        credentials = self.state.credentials.find(user or NOBODY)
+        usable = account is not None and account.value.active and account.value.covers(begun)
         return credentials.value if usable and credentials else None
 
     def _attempt(self, record: LoginAttempt, credentials: Credentials | None) -> Attempt:
@@ -138,6 +165,7 @@ class SignIn:
         record: LoginAttempt,
         user: str,
         credentials: Credentials | None,
+        attempt: Attempt,
         proof: people.Proof,
     ) -> Factor:
         match proof:
@@ -146,16 +174,16 @@ class SignIn:
                     raise Denied("wrong password" if credentials else "unknown user", message=REFUSED)
                 return Factor.PASSWORD
             case people.CodeProof(code=code):
-                return self._prove_code(user, code)
+                return self._prove_code(user, code, attempt.missing)
             case people.WebauthnProof():
                 return self._prove_passkey(record, user, proof)
             case unknown:
                 assert_never(unknown)
 
-    def _prove_code(self, user: str, code: str) -> Factor:
+    def _prove_code(self, user: str, code: str, missing: frozenset[Factor]) -> Factor:
         credentials = self.state.credentials.get(user)
         now = self.clock.now()
-        for device in credentials.value.totp:
+        for device in credentials.value.totp if Factor.TOTP in missing else ():
             secret = self.vault.open(device.sealed_secret, user=user, device=device.id)
             step = self.codes.totp_step(secret, code, last_step=device.last_step, now=now)
             if step is not None:
@@ -227,7 +255,6 @@ class SignIn:
             self.trail.record(Event(name=EventName.AUTH, user=user, source=source, detail=factors))
         self._keep(stored.value.id, user, proved, ceremony)
         if attempt.accepted:
-            self.throttle.succeeded(user, source)
             return people.AttemptAccepted(attempt=stored.value.id, user=user)
         usable = attempt.missing & (enrolled(credentials) | {Factor.PASSWORD})
         return people.AttemptPending(attempt=stored.value.id, factors=tuple(sorted(usable)), webauthn=options)
@@ -252,13 +279,40 @@ class SignIn:
         return found.value.user
 
     def _accepted(self, record: LoginAttempt) -> bool:
-        credentials = self._credentials(record.user)
+        credentials = self._credentials(record.user, record.created_at)
         if credentials is None:
             return False
         proved = frozenset(Factor(name) for name in record.proved)
         needed = sign_in(credentials, self.factors, required=self.required)
         passwordless = record.passwordless and Attempt(PASSWORDLESS, proved).accepted
         return passwordless or Attempt(needed, proved).accepted
+
+
+def _possible(user: str) -> str:
+    """Return a name that an account could have, `NOBODY` for any other, empty for none."""
+    try:
+        return names.user_name(user) if user else ""
+    except Invalid:
+        return NOBODY
+
+
+def _check_turn(record: LoginAttempt, attempt: Attempt, proof: people.Proof) -> None:
+    """Raise `Denied` for a second factor before the first, or for one that would not count.
+
+    Otherwise codes could be guessed, and used up, by somebody who doesn't know the password; and who exists
+    could be told by the time it takes.
+    """
+    match proof:
+        case people.PasswordProof():
+            counts = not record.passwordless
+        case people.CodeProof():
+            counts = bool(CODES & attempt.missing)
+        case people.WebauthnProof():
+            counts = Factor.WEBAUTHN in attempt.missing
+        case unknown:
+            assert_never(unknown)
+    if not counts:
+        raise Denied("a proof out of its turn, or of a kind that does not count here", message=REFUSED)
 
 
 def _order(proof: people.Proof) -> int:

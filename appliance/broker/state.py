@@ -91,5 +91,11 @@ def over(backend: Backend) -> State:
             name=lambda one: one.id,
             expires=lambda one: one.expires_at,
         ),
-        failures=Repository(backend, prefix="failures", kind=Failures, name=lambda one: one.key),
+        failures=Repository(
+            backend,
+            prefix="failures",
+            kind=Failures,
+            name=lambda one: one.key,
+            expires=lambda one: one.expires_at,
+        ),
     )
