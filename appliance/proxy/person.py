@@ -17,6 +17,7 @@ import asyncssh
 
 from appliance.domain.operations.ssh import SshEvidence
 from appliance.proxy import certificate
+from appliance.proxy.algorithms import KNOWS_GCM
 from appliance.proxy.certificate import Certificate
 from appliance.proxy.errors import CertificateInvalid
 from appliance.proxy.fast.channel import BridgeChannel
@@ -133,6 +134,8 @@ class Doorway(Protocol):
 
 class PersonConnection(ServerConnection):
     """See the module."""
+
+    offer_aead_to = (KNOWS_GCM,)
 
     def __init__(
         self,

@@ -119,7 +119,12 @@ def test_without_a_touch_it_is_no_signature(bastion):
 
 
 def test_a_certificate_may_waive_the_touch_and_auth_hears_that_there_was_none(bastion):
-    assert touched(bastion, 0x00, touch_required=False) == MSG_SUCCESS
+    # asyncssh writes the options of a certificate in another order than PROTOCOL.certkeys asks for
+    alone = {
+        f"permit_{what}": False
+        for what in ("x11_forwarding", "agent_forwarding", "port_forwarding", "pty", "user_rc")
+    }
+    assert touched(bastion, 0x00, touch_required=False, **alone) == MSG_SUCCESS
     assert asked(bastion, "ssh.login")[-1].evidence.security_key_flags == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asyncssh.connection import SSHServerConnection
 from asyncssh.constants import (
@@ -14,6 +14,7 @@ from asyncssh.constants import (
     MSG_KEXINIT,
     MSG_USERAUTH_REQUEST,
 )
+from asyncssh.encryption import encryption_needs_mac
 from asyncssh.misc import IllegalUserName, ProtocolError
 from asyncssh.packet import SSHPacket
 
@@ -31,6 +32,9 @@ COOKIE = 16
 
 class ServerConnection(Opening, Mended, SSHServerConnection):
     """See the package. Subclasses say what is allowed; here nothing is."""
+
+    offer_aead_to: ClassVar[tuple[bytes, ...]] = ()
+    """How the versions of clients begin that are offered ciphers with built-in integrity only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: Any) -> None:
         super().__init__(loop, options)
@@ -75,6 +79,13 @@ class ServerConnection(Opening, Mended, SSHServerConnection):
             self.set_extra_info(server_version=self._server_version.decode("ascii"))
         else:
             super()._send_version()
+
+    def _send_kexinit(self) -> None:
+        # Our list can depend on the client's version, which is known by now
+        if not self._session_id and self._client_version.startswith(self.offer_aead_to):
+            aead = [name for name in self._enc_algs if not encryption_needs_mac(name)]
+            self._enc_algs = aead or self._enc_algs
+        super()._send_kexinit()
 
     async def reload_config(self) -> None:
         """There are no configuration files to match the user name against."""
