@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Blueprint, Flask
 from jinja2 import StrictUndefined
 
+from appliance import player
 from webui import (
     account,
     browser_login,
@@ -42,6 +43,7 @@ BLUEPRINTS = (
     events.pages,
     node_files.doors,
     nodes.pages,
+    Blueprint("player", "webui.player", static_folder=player.FOLDER, static_url_path="/static/player"),
     sessions.pages,
     sign_in.pages,
     sign_up.pages,

@@ -44,8 +44,8 @@ class WebServer(FrontServer):
 def serve(app: Flask, config: WebConfig) -> WebServer:
     """Return the server, bound and ready; the caller runs `serve()` on it and stops it with `stop()`.
 
-    Raises OSError when the address can't be bound or a file can't be read, ssl.SSLError when the
-    certificate and key do not fit.
+    Raises `Unavailable` when the address can't be bound, OSError when a file can't be read, ssl.SSLError when
+    the certificate and key do not fit.
     """
     server = WebServer(app, config)
     server.prepare()

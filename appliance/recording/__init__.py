@@ -22,7 +22,7 @@
     verify      a file compared with its manifest; the answer names the difference
     store       recordings received by offset, idempotently; finished by a manifest
     asciicast   export to asciicast v2
-    html        a single-file player that works offline (`player/` is asciinema-player, vendored)
+    html        a single-file player that works offline (with the vendored `appliance.player`)
     control     terminal output told apart: text, controls, sequences, strings (sans-IO)
     screen      the allow-list of control sequences that may reach a terminal (sans-IO)
     replay      `sally play`: steps of text with their delays

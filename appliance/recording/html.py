@@ -1,6 +1,6 @@
 """A recording as one HTML file that plays anywhere, without a network and without this product.
 
-The file holds the player (asciinema-player, `player/`), its style sheet, and the asciicast as JSON in a
+The file holds the player (`appliance.player`), its style sheet, and the asciicast as JSON in a
 data block. Whatever the session contained, it can't become markup or code: in the data block `<`, `>`, `&`
 and all beyond ASCII stand as JSON escapes, the title is escaped, and the page's own policy lets
 exactly the two scripts run whose hashes it names, and nothing be loaded from anywhere.
@@ -12,9 +12,9 @@ import base64
 import hashlib
 import html
 import json
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from appliance import player
 from appliance.recording.errors import FormatError
 
 if TYPE_CHECKING:
@@ -37,31 +37,26 @@ main { flex: 1; min-height: 0; }
 _FORBIDDEN_IN_SCRIPT = ("</script", "<!--", "\r", "\0")
 
 
-def player_file(name: str) -> str:
-    """Return a vendored file of the player as text, byte for byte."""
-    return (files("appliance.recording") / "player" / name).read_bytes().decode("utf-8")
-
-
 def page(cast: Iterable[str], *, title: str) -> Iterator[str]:
     """Yield the page in parts, to be joined or written as UTF-8; `cast` are the lines of `asciicast.export`.
 
     The parts are made as the lines come, so memory does not grow with the recording.
     """
-    player, style = player_file("asciinema-player.min.js"), player_file("asciinema-player.css") + _STYLE
-    if any(mark in script for script in (player, _START) for mark in _FORBIDDEN_IN_SCRIPT):
+    program, style = player.read(player.SCRIPT), player.read(player.STYLE) + _STYLE
+    if any(mark in script for script in (program, _START) for mark in _FORBIDDEN_IN_SCRIPT):
         raise FormatError("the vendored player can't stand in a page as it is")
     name = html.escape(title)
     yield "<!DOCTYPE html>\n"
-    yield f'<html lang="en"><head><meta charset="utf-8">\n{_policy(player, style)}\n'
+    yield f'<html lang="en"><head><meta charset="utf-8">\n{_policy(program, style)}\n'
     yield f"<title>{name}</title>\n<style>{style}</style></head>\n"
     yield f'<body><h1>{name}</h1><main id="player"></main>\n'
     yield '<script type="application/json" id="cast">'
     yield from _data_block(cast)
-    yield f"</script>\n<script>{player}</script>\n<script>{_START}</script>\n</body></html>\n"
+    yield f"</script>\n<script>{program}</script>\n<script>{_START}</script>\n</body></html>\n"
 
 
-def _policy(player: str, style: str) -> str:
-    scripts = " ".join(_source(script) for script in (player, _START))
+def _policy(program: str, style: str) -> str:
+    scripts = " ".join(_source(script) for script in (program, _START))
     rules = (
         "default-src 'none'",
         f"script-src {scripts} 'wasm-unsafe-eval'",

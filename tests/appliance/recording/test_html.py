@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from appliance.recording import html
+from appliance import player
 from appliance.recording.asciicast import CastOptions, export
 from appliance.recording.events import FileMoved, FileVerb
 from appliance.recording.frames import End, Happened, Outcome, Output
@@ -21,7 +20,7 @@ from appliance.recording.html import page
 from tests.appliance.recording.studio import facts
 from tests.appliance.recording.test_asciicast_and_replay import timed
 
-PLAYER = Path(html.__file__).parent / "player"
+PLAYER = player.FOLDER
 HOSTILE = [
     "</script><script>window.broken=1</script>",
     "<!--<script>",
@@ -72,7 +71,7 @@ def test_the_page_loads_nothing_and_names_the_scripts_that_may_run():
     assert "unsafe-inline" not in policy
     assert "'unsafe-eval'" not in policy
     assert len(re.findall("'sha256-", policy)) == 3
-    outside = made.replace(html.player_file("asciinema-player.min.js"), "")
+    outside = made.replace(player.read(player.SCRIPT), "")
     assert not re.search(r"(?:src|href)\s*=|@import|url\(", outside)
 
 
