@@ -16,7 +16,7 @@ from appliance.domain.codec import dumps, loads
 from appliance.domain.errors import Invalid
 from appliance.recording.blocks import chain_start
 from appliance.recording.errors import ManifestInvalid
-from appliance.recording.frames import Outcome  # noqa: TC001 - the codec reads the annotation
+from appliance.recording.frames import Outcome
 
 if TYPE_CHECKING:
     from uuid import UUID
