@@ -16,6 +16,7 @@ from appliance.broker.gate import Gate
 from appliance.broker.journal import Journal
 from appliance.broker.machines import Machines
 from appliance.broker.register import Register
+from appliance.broker.resources import Resources
 from appliance.broker.rotation import Rotation
 from appliance.broker.sessions import Edge, Sessions
 from appliance.broker.sign_in import SignIn
@@ -50,6 +51,7 @@ class Rooms:
     register: Register
     web_pages: WebPages
     journal: Journal
+    resources: Resources
 
 
 def table(rooms: Rooms) -> dict[str, UseCase]:
@@ -101,6 +103,10 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "krl.read": rooms.register.krl,
         "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
+        "resources.get": rooms.resources.get,
+        "resources.preview": rooms.resources.preview,
+        "resources.apply": rooms.resources.apply,
+        "resources.delete": rooms.resources.delete,
     }
 
 

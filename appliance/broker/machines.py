@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from appliance.broker.authorities import Authorities
 from appliance.broker.callers import Identity, Person
@@ -22,6 +23,9 @@ from appliance.domain.operations.custody import KrlRead
 from appliance.domain.operations.operation import Nothing, Rule
 from appliance.domain.records import AuthorityKind, Node, NodeKind, User
 from hsm.encoding import public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SSH_PORT = 22
 ALL_NODES = Rule("node", "list")
@@ -96,12 +100,11 @@ class Machines:
     def list(self, identity: Identity, request: Nothing) -> messages.NodeList:
         """Return all nodes to administrators, and to a person those they can log in to."""
         del request
-        everything = [item.value for item in self.state.nodes.list()]
         if not isinstance(identity, Person):
-            return messages.NodeList(nodes=tuple(_view(node) for node in everything))
-        user = self.state.users.get(identity.user).value
-        sees_all = self.roles.allows(user, ALL_NODES, self.clock.now())
-        views = [_view(node, self._logins(user, node)) for node in everything]
+            return messages.NodeList(nodes=tuple(_view(item.value) for item in self.state.nodes.list()))
+        user, now = self.state.users.get(identity.user).value, self.clock.now()
+        sees_all = self.roles.allows(user, ALL_NODES, now)
+        views = [_view(node, self._logins(user, node)) for node in self._seen(user, everything=sees_all)]
         return messages.NodeList(nodes=tuple(view for view in views if view.logins or sees_all))
 
     def delete(self, identity: Identity, request: messages.NodeNamed) -> Nothing:
@@ -138,6 +141,14 @@ class Machines:
             host_key=read_line(request.host_key, "host key"),
             added_at=self.clock.now(),
         )
+
+    def _seen(self, user: User, *, everything: bool) -> Iterator[Node]:
+        if everything:
+            return (item.value for item in self.state.nodes.list())
+        now = self.clock.now()
+        names = self.roles.open_nodes(user, now, expires=now + self.lifetimes.longest)
+        found = (self.state.nodes.find(name) for name in sorted(names))
+        return (one.value for one in found if one is not None)
 
     def _logins(self, user: User, node: Node) -> tuple[str, ...]:
         now = self.clock.now()

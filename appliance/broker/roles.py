@@ -6,20 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from appliance.broker.living_policy import LivingPolicy, role_of
 from appliance.broker.state import State
-from appliance.domain import codec
 from appliance.domain.decision import Deny
 from appliance.domain.errors import Denied, Invalid
-from appliance.domain.role_document import parse_role
-from appliance.policy.decision import (
-    AccessDecision,
-    ClusterPolicy,
-    Labelled,
-    SessionProof,
-    Subject,
-    decide_access,
-    decide_rule,
-)
+from appliance.policy.decision import AccessDecision, Labelled, SessionProof, Subject, decide_rule
 from appliance.policy.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -33,17 +24,12 @@ class Roles:
     """Answers from the store at each call: a role that changed counts from the next question on."""
 
     state: State
-    cluster: ClusterPolicy
+    policy: LivingPolicy
 
     def named(self, name: str) -> Role | None:
         """Return a role, or None; what the store has goes before a preset."""
         found = self.state.roles.find(name)
-        if found is None:
-            return PRESETS.get(name)
-        document = codec.parse_json(found.value.document)
-        if not isinstance(document, dict):
-            raise Invalid(f"role {name}: not a document")
-        return parse_role(document)
+        return PRESETS.get(name) if found is None else role_of(found.value)
 
     def known(self, names: tuple[str, ...]) -> None:
         """Raise `Invalid` for the first role that does not exist."""
@@ -78,16 +64,13 @@ class Roles:
         expires: datetime,
         proofs: tuple[SessionProof, ...] = (),
     ) -> AccessDecision:
-        """Decide a session on a node."""
-        return decide_access(
-            self.subject(user, expires),
-            self.of(user),
-            node,
-            login,
-            now,
-            cluster=self.cluster,
-            proofs=proofs,
-        )
+        """Decide a session on a node; a role that is gone denies, since its denials would be gone with it."""
+        subject = self.subject(user, expires)
+        return self.policy.current().decide(subject, user.roles, node, login, now, proofs=proofs)
+
+    def open_nodes(self, user: User, now: datetime, *, expires: datetime) -> list[str]:
+        """Return the names of the nodes on which the person has at least one login, checks aside."""
+        return self.policy.current().permitted_nodes(self.subject(user, expires), user.roles, now)
 
     def refuses(self, user: User, node: Labelled, login: str, now: datetime, *, expires: datetime) -> bool:
         """Whether a session is out of the question: denied, not just in need of a further check."""

@@ -29,7 +29,7 @@ def show(value: object, text: Callable[[], str]) -> None:
     elif chosen == "json":
         click.echo(json.dumps(codec.encode(value), indent=2, ensure_ascii=True))
     else:
-        click.echo(_yaml(codec.encode(value)), nl=False)
+        click.echo(yaml(codec.encode(value)), nl=False)
 
 
 def table(rows: Iterable[Any], columns: Columns, *, empty: str) -> str:
@@ -54,9 +54,11 @@ def labels(pairs: dict[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
 
 
-def _yaml(value: object) -> str:
+def yaml(value: object) -> str:
+    """Return a value as a YAML document, its keys in their order."""
     stream = io.StringIO()
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    yaml.dump(value, stream)
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(value, stream)
     return stream.getvalue()

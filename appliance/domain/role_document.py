@@ -128,7 +128,7 @@ def _options(reader: Reader) -> RoleOptions:
         disconnect_expired_cert=reader.flag("disconnect_expired_cert"),
         max_sessions=reader.number("max_sessions", least=1, most=65535),
         max_connections=reader.number("max_connections", least=1, most=65535),
-        require_session_mfa=_session_mfa(reader),
+        require_session_mfa=read_session_mfa(reader),
         mfa_verification_interval=reader.duration(
             "mfa_verification_interval", least=MIN_SESSION_TTL, most=MAX_SESSION_TTL
         ),
@@ -152,7 +152,8 @@ def _refuse_unenforced(reader: Reader, name: str, harmless: tuple[str, ...]) -> 
         raise reader.error(name, "is not enforced by this product, so the role is not accepted with it")
 
 
-def _session_mfa(reader: Reader) -> SessionMfa | None:
+def read_session_mfa(reader: Reader) -> SessionMfa | None:
+    """Return what `require_session_mfa` asks for, or None where it is not said."""
     name = "require_session_mfa"
     if reader.has(name):
         given = dict(reader.items())[name]

@@ -42,10 +42,14 @@ from appliance.broker.enrolment import Enrolment
 from appliance.broker.gate import Gate
 from appliance.broker.issue import Issuer
 from appliance.broker.journal import Journal, Readers
+from appliance.broker.kinds import Kind, NodeKind, PreferenceKind, RoleKind, UserKind
+from appliance.broker.living_policy import LivingPolicy
 from appliance.broker.machines import Machines
 from appliance.broker.ports import Clock, Custody, Randomness, Trail
+from appliance.broker.preferences import Preferences
 from appliance.broker.recordings import StoredRecordings
 from appliance.broker.register import Register
+from appliance.broker.resources import Resources
 from appliance.broker.roles import Roles
 from appliance.broker.rotation import Rotation
 from appliance.broker.sessions import Edge, Seen, Sessions
@@ -59,11 +63,11 @@ from appliance.certificates.lifetimes import Lifetimes
 from appliance.config import Config
 from appliance.config.addresses import Addresses
 from appliance.domain import names
+from appliance.domain.auth_preference import AuthPreference
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import Caller
 from appliance.domain.operations.people import ClusterInfo
 from appliance.domain.records import AuthorityKind
-from appliance.policy.decision import ClusterPolicy
 from appliance.recording.store import RecordingStore
 from appliance.roles import notify
 from appliance.roles.layout import Layout, closed, secret_file
@@ -181,7 +185,8 @@ def compose(ground: Ground) -> Rooms:
     web_address, lifetimes = ground.addresses.web, _lifetimes(ground.config)
     authorities = Authorities(state=state, custody=ground.custody, trail=trail, cluster=cluster)
     issuer = Issuer(state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock)
-    roles = Roles(state=state, cluster=ClusterPolicy(session_ttl=lifetimes.longest))
+    preferences = Preferences(state=state, file=_preference(ground), longest=lifetimes.longest)
+    roles = Roles(state=state, policy=LivingPolicy(state, preferences))
     vault = SeedVault(secret_file(ground.layout.auth / "seed.key", random.bytes(KEY_BYTES)), random.bytes)
     codes, passkeys = Codes(random.bytes), Passkeys(_relying_party(ground))
     links = Links(state=state, random=random, trail=trail, clock=clock, web_address=web_address)
@@ -293,12 +298,37 @@ def compose(ground: Ground) -> Rooms:
             state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock
         ),
         register=register,
+        resources=Resources(
+            state=state, roles=roles, kinds=_kinds(ground, preferences), trail=trail, clock=clock
+        ),
         web_pages=WebPages(
             issuer=issuer, authorities=authorities, clock=clock, hosts=ground.addresses.web_hosts
         ),
         journal=Journal(
             state=state, recordings=recordings, roles=roles, trail=trail, clock=clock, readers=Readers()
         ),
+    )
+
+
+def _kinds(ground: Ground, preferences: Preferences) -> dict[str, Kind]:
+    state = ground.state
+    kinds: tuple[Kind, ...] = (
+        RoleKind(state=state),
+        UserKind(state=state, clock=ground.clock),
+        NodeKind(state=state),
+        PreferenceKind(preferences=preferences),
+    )
+    return {kind.name: kind for kind in kinds}
+
+
+def _preference(ground: Ground) -> AuthPreference:
+    """Return what the configuration file says on proving oneself."""
+    settings = ground.config.auth_service
+    return AuthPreference(
+        second_factors=settings.authentication.factors,
+        required=settings.authentication.required,
+        rp_id=settings.authentication.webauthn.rp_id,
+        default_session_ttl=timedelta(seconds=settings.certificates.default_ttl),
     )
 
 

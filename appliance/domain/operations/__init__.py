@@ -6,6 +6,7 @@
     nodes      machines and how they join
     custody    authorities, certificates, the token
     journal    sessions, recordings, events
+    resources  every kind of resource as a document
 
 `OPERATIONS` is the table itself. Nothing answers that is not in it.
 """
@@ -14,13 +15,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.domain.operations import custody, journal, nodes, people, ssh
+from appliance.domain.operations import custody, journal, nodes, people, resources, ssh
 from appliance.domain.operations.operation import Caller, Operation, Rule
 
 __all__ = ["OPERATIONS", "Caller", "Operation", "Rule"]
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     operation.name: operation
-    for module in (people, ssh, nodes, custody, journal)
+    for module in (people, ssh, nodes, custody, journal, resources)
     for operation in module.TABLE
 }
