@@ -33,6 +33,10 @@ USER_VERIFIED = 0x04
 """Bits of the authenticator's flags (OpenSSH PROTOCOL.u2f, WebAuthn Level 3 section 6.1)."""
 
 
+MAX_SAID = 256
+"""Characters kept of a login or node that was asked for and refused."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
     """A person whose certificate holds, and whose account may be used."""
@@ -78,7 +82,9 @@ class Connect:
             node, login = self._target(request)
             return self._decide(visitor, node, login, request)
         except Denied as error:
-            return self._refused(request.evidence, error, login=request.login, node=request.node)
+            return self._refused(
+                request.evidence, error, login=request.login[:MAX_SAID], node=request.node[:MAX_SAID]
+            )
 
     def direct(self, identity: object, request: ssh.DirectRequest) -> ssh.DirectApproved | ssh.AccessRefused:
         """Decide an unrecorded byte stream (`-W`), which only a role that names the destination allows."""
@@ -87,7 +93,7 @@ class Connect:
             visitor = self._visitor(request.evidence)
             node, address = self._destination(visitor, request)
         except Denied as error:
-            return self._refused(request.evidence, error, node=request.host)
+            return self._refused(request.evidence, error, node=request.host[:MAX_SAID])
         session = self.random.uuid()
         self._record_direct(visitor, node, session, address, request)
         return ssh.DirectApproved(session=session, user=visitor.user.name, address=address)
@@ -102,10 +108,22 @@ class Connect:
         found = self.state.users.find(certificate.user)
         if found is None or not found.value.active:
             raise Denied(f"certificate of {certificate.user}, who has no active account")
-        issued = self.state.certificates.find(serial_name(certificate.serial))
-        if issued is None or issued.value.revoked_at is not None:
-            raise Denied(f"certificate {certificate.serial} is revoked or not in the register")
+        self._check_register(certificate, found.value)
         return Visitor(user=found.value, certificate=certificate)
+
+    def _check_register(self, certificate: Presented, user: User) -> None:
+        found = self.state.certificates.find(serial_name(certificate.serial))
+        if found is None or found.value.revoked_at is not None:
+            raise Denied(f"certificate {certificate.serial} is revoked or not in the register")
+        issued = found.value
+        shown = (AuthorityKind.USER, certificate.user, certificate.fingerprint)
+        if (issued.authority, issued.user, issued.subject_key) != shown:
+            raise Denied(f"certificate {certificate.serial} is not the one in the register: a forgery?")
+        if not user.covers(issued.issued_at):
+            raise Denied(
+                f"certificate {certificate.serial} was issued before the account was made or reset",
+                message="your certificate is from before your account was reset: sally login",
+            )
 
     def _target(self, request: ssh.ConnectRequest) -> tuple[Node, str]:
         try:
@@ -166,7 +184,7 @@ class Connect:
             public_key=request.session_key,
             egress=self.egress(node.address),
             now=now,
-            until=now + self.lifetimes.session,
+            until=min(now + self.lifetimes.session, visitor.certificate.valid_before),
         )
         certificate = self.issuer.ssh(spec, user=visitor.user.name, session=session)
         return ssh.SessionApproved(
@@ -293,14 +311,17 @@ class Connect:
 
 
 def _proofs(evidence: ssh.SshEvidence, now: datetime) -> tuple[SessionProof, ...]:
-    """Return what this connection's own signature proved: a touch and, maybe, a PIN on a security key."""
-    if evidence.security_key_flags is None:
+    """Return what this connection's own signature proved: a touch and, maybe, a PIN on a security key.
+
+    A signature that nobody touched the key for is made by whoever sits at the machine: it proves nothing.
+    """
+    if evidence.security_key_flags is None or not evidence.security_key_flags & USER_PRESENT:
         return ()
     return (
         SessionProof(
             factor=Factor.SSH_SECURITY_KEY,
             at=now,
-            presence=bool(evidence.security_key_flags & USER_PRESENT),
+            presence=True,
             verification=bool(evidence.security_key_flags & USER_VERIFIED),
         ),
     )
