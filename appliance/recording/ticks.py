@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from collections.abc import Callable
-
+from dataclasses import dataclass
 
 MICROSECOND = 1_000
 SECOND = 1_000_000_000
