@@ -13,6 +13,7 @@ from appliance.broker.authorities import Authorities
 from appliance.broker.callers import Identity, Person
 from appliance.broker.issue import Issuer, line
 from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.preferences import Preferences
 from appliance.broker.roles import Roles
 from appliance.broker.sign_in import SignIn
 from appliance.broker.state import State
@@ -51,6 +52,7 @@ class Credentials:
     issuer: Issuer
     authorities: Authorities
     roles: Roles
+    preferences: Preferences
     lifetimes: Lifetimes
     clock: Clock
     cluster: str
@@ -87,7 +89,8 @@ class Credentials:
             raise Denied("no such user, or not signed up")
         user, now = found.value, self.clock.now()
         asked = None if ttl_seconds is None else timedelta(seconds=ttl_seconds)
-        until = now + self.lifetimes.person(asked, self.roles.longest_life(user))
+        lifetimes = replace(self.lifetimes, default=self.preferences.current().default_session_ttl)
+        until = now + lifetimes.person(asked, self.roles.longest_life(user))
         logins = user.traits.get("logins", ())
         ssh = templates.person_ssh(user=name, logins=logins, public_key=keys.ssh, now=now, until=until)
         tls = templates.person_tls(cluster=self.cluster, user=name, public_key=keys.tls, now=now, until=until)

@@ -13,6 +13,7 @@ from appliance.authn.requirement import SETTINGS
 from appliance.authn.seeds import SeedVault
 from appliance.broker.accounts import Links
 from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.preferences import Preferences
 from appliance.broker.state import State
 from appliance.domain import codec
 from appliance.domain.decision import Factor
@@ -53,7 +54,7 @@ class Enrolment:
     random: Randomness
     trail: Trail
     clock: Clock
-    factors: tuple[str, ...]
+    preferences: Preferences
     cluster: str
     shortest_password: int
 
@@ -65,7 +66,7 @@ class Enrolment:
             user=invite.user,
             kind=invite.kind,
             expires_at=invite.expires_at,
-            factors=self.factors,
+            factors=self.preferences.current().second_factors,
             shortest_password=self.shortest_password,
         )
 
@@ -73,7 +74,7 @@ class Enrolment:
         """Offer a fresh secret or a WebAuthn ceremony; beginning again replaces the one before."""
         del identity
         invite = self.links.open(request.token)
-        if request.factor not in {SETTINGS[name] for name in self.factors}:
+        if request.factor not in {SETTINGS[name] for name in self.preferences.current().second_factors}:
             raise Invalid(f"{request.factor} can't be enrolled in this cluster")
         device, handle = self.random.uuid(), self.random.bytes(HANDLE_BYTES)
         if request.factor is Factor.TOTP:

@@ -19,6 +19,7 @@ from appliance.authn.password import PasswordCheck
 from appliance.authn.requirement import SETTINGS, enrolled, sign_in
 from appliance.authn.seeds import SeedVault
 from appliance.broker.ports import Clock, Randomness, Trail
+from appliance.broker.preferences import Preferences
 from appliance.broker.state import State
 from appliance.broker.throttle import Throttle
 from appliance.domain import names
@@ -56,8 +57,7 @@ class SignIn:
     random: Randomness
     trail: Trail
     clock: Clock
-    factors: tuple[str, ...]
-    required: bool
+    preferences: Preferences
 
     def begin(self, identity: object, request: people.LoginBegin) -> people.AttemptPending:
         """Return the same answer for every name; with no name, options for any passkey of this site."""
@@ -76,7 +76,7 @@ class SignIn:
             passwordless=not request.user,
         )
         self.state.attempts.create(attempt)
-        factors = (Factor.PASSWORD, *(SETTINGS[name] for name in self.factors))
+        factors = (Factor.PASSWORD, *(SETTINGS[name] for name in self.preferences.current().second_factors))
         return people.AttemptPending(
             attempt=attempt.id,
             factors=factors if request.user else (Factor.WEBAUTHN,),
@@ -109,7 +109,7 @@ class SignIn:
         return answer
 
     def _check_passkeys_allowed(self) -> None:
-        if Factor.WEBAUTHN not in {SETTINGS[name] for name in self.factors}:
+        if Factor.WEBAUTHN not in {SETTINGS[name] for name in self.preferences.current().second_factors}:
             raise Denied("passkey offered where webauthn is not allowed", message="type your user name")
 
     def _open(self, request: people.LoginProve) -> Stored[LoginAttempt]:
@@ -158,7 +158,11 @@ class SignIn:
         proved = frozenset(Factor(name) for name in record.proved)
         if credentials is None:
             return Attempt(Requirement((frozenset({Factor.PASSWORD}),)), proved)
-        return Attempt(sign_in(credentials, self.factors, required=self.required), proved)
+        return Attempt(self._requirement(credentials), proved)
+
+    def _requirement(self, credentials: Credentials) -> Requirement:
+        settings = self.preferences.current()
+        return sign_in(credentials, settings.second_factors, required=settings.required)
 
     def _prove(
         self,
@@ -283,7 +287,7 @@ class SignIn:
         if credentials is None:
             return False
         proved = frozenset(Factor(name) for name in record.proved)
-        needed = sign_in(credentials, self.factors, required=self.required)
+        needed = self._requirement(credentials)
         passwordless = record.passwordless and Attempt(PASSWORDLESS, proved).accepted
         return passwordless or Attempt(needed, proved).accepted
 

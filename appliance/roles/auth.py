@@ -202,8 +202,7 @@ def compose(ground: Ground) -> Rooms:
         random=random,
         trail=trail,
         clock=clock,
-        factors=settings.authentication.factors,
-        required=settings.authentication.required,
+        preferences=preferences,
     )
     credentials = Credentials(
         state=state,
@@ -211,12 +210,13 @@ def compose(ground: Ground) -> Rooms:
         issuer=issuer,
         authorities=authorities,
         roles=roles,
+        preferences=preferences,
         lifetimes=lifetimes,
         clock=clock,
         cluster=cluster,
     )
     return Rooms(
-        info=lambda: _info(ground, authorities),
+        info=lambda: _info(ground, authorities, preferences),
         accounts=Accounts(
             state=state,
             links=links,
@@ -234,7 +234,7 @@ def compose(ground: Ground) -> Rooms:
             random=random,
             trail=trail,
             clock=clock,
-            factors=settings.authentication.factors,
+            preferences=preferences,
             cluster=cluster,
             shortest_password=settings.authentication.password_min_length,
         ),
@@ -341,12 +341,12 @@ def _relying_party(ground: Ground) -> RelyingParty:
     )
 
 
-def _info(ground: Ground, authorities: Authorities) -> ClusterInfo:
+def _info(ground: Ground, authorities: Authorities, preferences: Preferences) -> ClusterInfo:
     authentication = ground.config.auth_service.authentication
     return ClusterInfo(
         server_version=__version__,
         cluster=ground.config.auth_service.cluster_name,
-        second_factors=authentication.factors,
+        second_factors=preferences.current().second_factors,
         rp_id=authentication.webauthn.rp_id,
         web_address=ground.addresses.web,
         ssh_address=ground.addresses.ssh,

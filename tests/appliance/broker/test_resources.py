@@ -253,3 +253,23 @@ def test_a_preview_changes_nothing(box):
     shown = box.console("resources.preview", Documents(text=ROLE))
     assert actions(shown) == [("role", "dba", "created")]
     assert box.snapshot() == before
+
+
+def test_second_factors_of_the_document_hold_at_the_next_sign_in(box):
+    joe = box.sign_up()
+    box.accepted(joe)
+    apply(box, PREFERENCE, replace=True)
+    assert box.console("cluster.ping").second_factors == ("webauthn",)
+    with pytest.raises((Denied, AssertionError)):
+        box.accepted(joe)
+
+
+def test_the_usual_life_of_certificates_is_a_setting(box):
+    joe = box.certified(box.sign_up())
+    before = joe.issued.expires_at - box.clock.now()
+    text = PREFERENCE.replace("[webauthn]", "[webauthn, otp]").replace(
+        "require_session_mfa: true", "default_session_ttl: 2h"
+    )
+    apply(box, text, replace=True)
+    after = box.certified(joe).issued.expires_at - box.clock.now()
+    assert after.total_seconds() == 2 * 3600 < before.total_seconds()
