@@ -65,25 +65,23 @@ class Crowd:
         await asyncio.gather(*(connection.wait_closed() for connection, _ in self._inside))
 
 
-async def _hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Stand behind the server and keep a stream open for as long as it likes."""
-    await reader.read()
-    writer.close()
-
-
 async def _grow(door: Door, host: str, meter: Meter, total: int) -> Grown:
-    grown, before = Grown(), meter.memory()
-    server = await asyncio.start_server(_hold, "127.0.0.1", 0, backlog=CONCURRENT * 2)
-    crowd, count = Crowd(door, host, server.sockets[0].getsockname()[1]), 0
-    for more in quarters(total):
-        grown.seconds.append(await crowd.come(more))
-        count += more
-        await asyncio.sleep(SETTLE)
-        if (left := crowd.alive()) != count:
-            raise BenchError(f"{count - left} of {count} idle connections were closed by the server")
-        grown.kib.append((meter.memory() - before) / KIB / count)
-    await crowd.go()
-    server.close()
+    grown, before, count = Grown(), meter.memory(), 0
+    # Stands behind the server, and keeps each stream open until the other side ends it
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=CONCURRENT * 2)
+    crowd = Crowd(door, host, server.sockets[0].getsockname()[1])
+    try:
+        for more in quarters(total):
+            grown.seconds.append(await crowd.come(more))
+            count += more
+            await asyncio.sleep(SETTLE)
+            if (left := crowd.alive()) != count:
+                raise BenchError(f"{count - left} of {count} idle connections were closed by the server")
+            grown.kib.append((meter.memory() - before) / KIB / count)
+    finally:
+        await crowd.go()
+        server.close()
     return grown
 
 

@@ -79,8 +79,9 @@ class Site:
 
 def fresh_source() -> str:
     """Return a loopback address nobody used yet: both servers slow down who comes often from one address."""
-    number = next(_sources)
-    return f"127.{64 + (number >> 16) % 64}.{number >> 8 & 255}.{number & 255 or 1}"
+    above, low = divmod(next(_sources), 254)
+    high, middle = divmod(above, 254)
+    return f"127.{64 + high % 64}.{middle}.{low + 1}"
 
 
 @contextmanager
