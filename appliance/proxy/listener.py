@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from appliance.domain.errors import SallyportError
+from appliance.domain.errors import SallyportError, Unavailable
 from appliance.proxy.bastion import BastionDoorway
 from appliance.proxy.edge import Crowd
 from appliance.proxy.hosts import VERSION
@@ -45,7 +45,7 @@ MAX_LINE = 1024
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
-    """Return a bound socket that other workers can bind too; raises `OSError`."""
+    """Return a bound socket that other workers can bind too; raises `Unavailable`."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -54,9 +54,9 @@ def listen(address: tuple[str, int]) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
         sock.bind(address)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise Unavailable(f"can't listen on {address[0]}:{address[1]}: {error.strerror}") from error
     return sock
 
 

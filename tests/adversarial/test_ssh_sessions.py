@@ -57,15 +57,6 @@ def frames_of(bastion, session):
         return [timed.frame for timed in recording.frames()]
 
 
-def settled(bastion):
-    """Wait until all sessions have ended, and auth has all that is to be told of them."""
-    edge = bastion.thread.worker.edge
-    bastion.eventually(
-        lambda: not len(edge.sessions) and not edge.reporter.waiting and not edge.spool.waiting
-    )
-    return bastion.authority
-
-
 def test_a_session_that_auth_names_is_cut_within_seconds_and_told_why(bastion):
     process = started(bastion, "echo up; sleep 60")
     assert process.stdout.readline() == b"up\n"
@@ -237,14 +228,14 @@ def test_a_disk_that_fails_in_the_middle_ends_a_strict_session_within_two_second
 def test_a_command_disguised_as_a_copy_is_recorded_all_the_same(bastion):
     done = bastion.ssh("scp -t /tmp/no-such-dir-x 2>/dev/null; echo disguised", stdin=b"")
     assert done.stdout.endswith(b"disguised\n")
-    authority = settled(bastion)
+    authority = bastion.settled()
     frames = frames_of(bastion, authority.ends[-1].session)
     assert b"disguised\n" in b"".join(frame.data for frame in frames if isinstance(frame, Output))
 
 
 def test_a_shell_without_a_terminal_is_recorded_with_its_input(bastion):
     bastion.ssh("sh", stdin=b"echo by-stdin\n")
-    authority = settled(bastion)
+    authority = bastion.settled()
     frames = frames_of(bastion, authority.ends[-1].session)
     assert b"".join(f.data for f in frames if isinstance(f, Output)) == b"by-stdin\n"
     assert b"".join(f.data for f in frames if isinstance(f, Input)) == b"echo by-stdin\n"
@@ -252,7 +243,7 @@ def test_a_shell_without_a_terminal_is_recorded_with_its_input(bastion):
 
 def test_the_recording_has_every_byte_that_the_client_saw(bastion):
     done = bastion.ssh("head -c 3000000 /dev/urandom; printf '\\xff\\xc3'")
-    authority = settled(bastion)
+    authority = bastion.settled()
     frames = frames_of(bastion, authority.ends[-1].session)
     assert b"".join(f.data for f in frames if isinstance(f, Output)) == done.stdout
 

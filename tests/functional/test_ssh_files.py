@@ -20,11 +20,7 @@ def bastion(tmp_path_factory):
 
 
 def frames(bastion):
-    edge = bastion.thread.worker.edge
-    bastion.eventually(
-        lambda: not len(edge.sessions) and not edge.reporter.waiting and not edge.spool.waiting
-    )
-    session = bastion.authority.ends[-1].session
+    session = bastion.settled().ends[-1].session
     path = bastion.folder / f"{session}.rec"
     path.write_bytes(bastion.authority.recordings[session])
     with Recording.open(path) as recording:

@@ -104,8 +104,7 @@ def test_multiplexed_sessions_are_each_approved_anew(bastion, tmp_path):
 def test_every_session_ends_with_one_complete_recording_of_what_was_seen(bastion):
     done = bastion.ssh("echo recorded-$((40+2))")
     assert done.stdout == b"recorded-42\n"
-    authority = bastion.authority
-    bastion.eventually(lambda: len(authority.finished) == len(authority.ends) and not authority.live)
+    authority = bastion.settled()
     last = authority.ends[-1].session
     path = bastion.folder / f"{last}.rec"
     path.write_bytes(authority.recordings[last])

@@ -144,6 +144,15 @@ class Bastion:
         """Run stock ssh to the node through the bastion."""
         return self.run("ssh", "-F", str(self.folder / "ssh_config"), *options, target, *words, stdin=stdin)
 
+    def settled(self) -> MemoryAuthority:
+        """Wait until all sessions have ended, and auth has all that is to be told of them."""
+        assert self.thread.worker is not None
+        edge = self.thread.worker.edge
+        self.eventually(
+            lambda: not len(edge.sessions) and not edge.reporter.waiting and not edge.spool.waiting
+        )
+        return self.authority
+
     def eventually(self, what: Callable[[], Any], seconds: float = 10) -> Any:
         """Wait until something is true, and return it."""
         until = time.monotonic() + seconds

@@ -17,16 +17,32 @@ class CachedGCM(Encryption):
         self._aead = AESGCM(key)
         self._fixed = iv[:4]
         self._count = int.from_bytes(iv[4:], "big")
+        self._pushed: bytes | None = None
 
     def _nonce(self) -> bytes:
         count = self._count
         self._count = (count + 1) & _COUNTER
         return self._fixed + count.to_bytes(8, "big")
 
+    def seal(self, packet: bytes, header: bytes) -> bytes:
+        """Return a packet encrypted, its tag behind it."""
+        return self._aead.encrypt(self._nonce(), packet, header)
+
+    def open(self, data: bytes | memoryview, header: bytes | memoryview) -> bytes | None:
+        """Return a packet from its encrypted form with the tag, or None where the tag is wrong."""
+        try:
+            return self._aead.decrypt(self._nonce(), data, header)
+        except InvalidTag:
+            return None
+
+    def push_back(self, packet: bytes) -> None:
+        """Give this packet out again at the next `decrypt_packet`, which is for the same bytes."""
+        self._pushed = packet
+
     def encrypt_packet(self, seq: int, header: bytes, packet: bytes) -> tuple[bytes, bytes]:
         """Return (length and encrypted packet with its tag, nothing): the two are written in one piece."""
         del seq  # RFC 5647 section 7.1: the nonce counts by itself
-        return header + self._aead.encrypt(self._nonce(), packet, header), b""
+        return header + self.seal(packet, header), b""
 
     def decrypt_header(self, seq: int, first_block: bytes, header_len: int) -> tuple[bytes, bytes]:
         """The length is not encrypted."""
@@ -38,11 +54,10 @@ class CachedGCM(Encryption):
     ) -> bytes | None:
         """Return the packet, or None where the tag is wrong."""
         del seq
-        data = b"".join((first[header_len:], rest, mac))
-        try:
-            return self._aead.decrypt(self._nonce(), data, first[:header_len])
-        except InvalidTag:
-            return None
+        pushed, self._pushed = self._pushed, None
+        if pushed is not None:
+            return pushed
+        return self.open(b"".join((first[header_len:], rest, mac)), first[:header_len])
 
 
 def faster(encryption: Encryption | None) -> Encryption | None:

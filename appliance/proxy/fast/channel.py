@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asyncssh.channel import SSHChannel
 from asyncssh.constants import (
     EXTENDED_DATA_STDERR,
-    MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
@@ -252,9 +251,10 @@ class BridgeChannel(SSHChannel[bytes]):
         self._flush_send_buf()
 
     def _send_data(self, data: bytes, datatype: int | None) -> None:
-        if datatype is None:
-            self.send_packet(MSG_CHANNEL_DATA, String(data))
-        else:
+        conn: Any = self._conn
+        if datatype is None and self._send_chan is not None:
+            conn.send_data(self._send_chan, data)
+        elif datatype is not None:
             self.send_packet(MSG_CHANNEL_EXTENDED_DATA, UInt32(datatype), String(data))
 
     def _flush_send_buf(self) -> None:

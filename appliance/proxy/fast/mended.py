@@ -10,13 +10,12 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from asyncssh.connection import SSHConnection
 from asyncssh.constants import MSG_IGNORE
 from asyncssh.misc import ProtocolError
 
 from appliance.proxy.fast.aead import faster
 from appliance.proxy.fast.channel import BridgeChannel
-from appliance.proxy.fast.version import is_pinned
+from appliance.proxy.fast.datapath import DataPath
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,14 +32,12 @@ MAX_DEFERRED = 1024
 """Packets that may wait for the end of a key exchange."""
 
 
-class Mended(SSHConnection):
+class Mended(DataPath):
     """The part that connections of people and to nodes have in common."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._fast = is_pinned()
         self._blocked = False
-        self._out: list[bytes] = []
         self._quick_acks = 0
         self._tcp: socket.socket | None = None
 

@@ -15,6 +15,7 @@ PINNED = "2.24.1"
 SEAMS: dict[type, tuple[str, ...]] = {
     connection.SSHConnection: (
         "_process_kexinit",
+        "_recv_pkthdr",
         "_process_userauth_request",
         "_process_channel_open",
         "_process_global_request",

@@ -51,7 +51,7 @@ def test_the_cached_cipher_refuses_a_changed_packet():
     sent = CachedGCM(key, iv).encrypt_packet(0, UInt32(32), bytes(32))[0]
     good, bad = CachedGCM(key, iv), CachedGCM(key, iv)
     assert good.decrypt_packet(0, sent[:16], sent[16:-16], 4, sent[-16:]) == bytes(32)
-    assert bad.decrypt_packet(0, sent[:16], sent[16:-17] + b"x", 4, sent[-16:]) is None
+    assert bad.decrypt_packet(0, sent[:16], sent[16:-17] + bytes([sent[-17] ^ 1]), 4, sent[-16:]) is None
 
 
 def test_other_ciphers_are_left_alone():
