@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.broker.access import Access
 from appliance.broker.accounts import Accounts
 from appliance.broker.authorities import Authorities
 from appliance.broker.browser_logins import BrowserLogins
@@ -52,6 +53,7 @@ class Rooms:
     web_pages: WebPages
     journal: Journal
     resources: Resources
+    access: Access
 
 
 def table(rooms: Rooms) -> dict[str, UseCase]:
@@ -103,6 +105,8 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "krl.read": rooms.register.krl,
         "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
+        "access.why": rooms.access.why,
+        "access.list": rooms.access.list,
         "resources.get": rooms.resources.get,
         "resources.preview": rooms.resources.preview,
         "resources.apply": rooms.resources.apply,

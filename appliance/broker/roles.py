@@ -72,6 +72,11 @@ class Roles:
         """Return the names of the nodes on which the person has at least one login, checks aside."""
         return self.policy.current().permitted_nodes(self.subject(user, expires), user.roles, now)
 
+    def logins(self, user: User, now: datetime, *, expires: datetime) -> tuple[str, ...]:
+        """Return every login that some role allows the person on some node."""
+        plan = self.policy.current().plan(self.subject(user, expires), user.roles, now)
+        return tuple(sorted(plan.logins))
+
     def refuses(self, user: User, node: Labelled, login: str, now: datetime, *, expires: datetime) -> bool:
         """Whether a session is out of the question: denied, not just in need of a further check."""
         return isinstance(self.decide(user, node, login, now, expires=expires), Deny)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from appliance.cli import custody_commands, frame, output, resource_commands
+from appliance.cli import access_commands, custody_commands, frame, output, resource_commands
 from appliance.cli.console import Console
 from appliance.cli.durations import TtlType
 from appliance.domain.operations import custody, journal, nodes, people
@@ -298,6 +298,7 @@ cli.add_command(custody_commands.hsm)
 cli.add_command(custody_commands.seal)
 cli.add_command(custody_commands.unseal)
 cli.add_command(custody_commands.seal_status)
+cli.add_command(access_commands.group)
 for command in resource_commands.COMMANDS:
     cli.add_command(command)
 frame.add_common(cli, "sallyctl")

@@ -32,6 +32,7 @@ from appliance.authn.password import PasswordCheck
 from appliance.authn.seeds import KEY_BYTES, SeedVault
 from appliance.authn.throttle import Curve
 from appliance.broker import state as repositories
+from appliance.broker.access import Access
 from appliance.broker.accounts import Accounts, Links
 from appliance.broker.authorities import Authorities
 from appliance.broker.broker import Broker, Rooms, table
@@ -298,6 +299,7 @@ def compose(ground: Ground) -> Rooms:
             state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock
         ),
         register=register,
+        access=Access(state=state, roles=roles, clock=clock, life=lifetimes.longest),
         resources=Resources(
             state=state, roles=roles, kinds=_kinds(ground, preferences), trail=trail, clock=clock
         ),

@@ -7,6 +7,7 @@
     custody    authorities, certificates, the token
     journal    sessions, recordings, events
     resources  every kind of resource as a document
+    access     who may what, explained
 
 `OPERATIONS` is the table itself. Nothing answers that is not in it.
 """
@@ -15,13 +16,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.domain.operations import custody, journal, nodes, people, resources, ssh
+from appliance.domain.operations import access, custody, journal, nodes, people, resources, ssh
 from appliance.domain.operations.operation import Caller, Operation, Rule
 
 __all__ = ["OPERATIONS", "Caller", "Operation", "Rule"]
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     operation.name: operation
-    for module in (people, ssh, nodes, custody, journal, resources)
+    for module in (people, ssh, nodes, custody, journal, resources, access)
     for operation in module.TABLE
 }
