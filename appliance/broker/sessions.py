@@ -21,7 +21,13 @@ from appliance.domain.records import AuthorityKind, Session
 
 SILENT = timedelta(seconds=30)
 """A session that no worker has spoken of for so long is over: its worker died."""
+RESERVED = frozenset(
+    {"event", "code", "user", "login", "sid", "server_id", "addr.remote", "error", "success"}
+    | {"time", "uid", "seq", "prev", "truncated", "rest"}
+)
+"""Fields of an event that a session's edge has no say in: who, where from, and what the log itself adds."""
 MAX_BLOCK = 1 << 20
+MAX_PULSE = 100_000
 
 
 @dataclass(slots=True)
@@ -32,6 +38,8 @@ class Seen:
     """
 
     moments: dict[str, datetime] = field(default_factory=dict)
+    swept: datetime | None = None
+    """When it was last looked for silent ones."""
     lock: Lock = field(default_factory=Lock)
 
 
@@ -123,15 +131,19 @@ class Sessions:
     def pulse(self, identity: object, request: ssh.Pulse) -> ssh.PulseAnswer:
         """Note which sessions live, and name those that must end and why."""
         del identity
+        if len(request.sessions) > MAX_PULSE:
+            raise Invalid(f"a pulse names at most {MAX_PULSE} sessions")
         now = self.clock.now()
-        with self.seen.lock:
-            self.seen.moments.update(dict.fromkeys(request.sessions, now))
         ends = {sid: reason for sid in request.sessions if (reason := self._verdict(sid))}
+        live = [sid for sid in request.sessions if sid not in ends or self._is_live(sid)]
+        with self.seen.lock:
+            self.seen.moments.update(dict.fromkeys(live, now))
         return ssh.PulseAnswer(end=ends)
 
     def sweep(self) -> None:
         """End the sessions whose worker has fallen silent. Called every few seconds."""
         now = self.clock.now()
+        self._mind_the_clock(now)
         for item in self.state.sessions.list():
             if item.value.ended_at is None and self._silent(item.value.id, now):
                 self._end(item.value, "lost: the proxy stopped answering", 0, 0)
@@ -164,7 +176,7 @@ class Sessions:
         if session is None or session.value.ended_at is not None:
             return "the session was ended"
         user = self.state.users.find(session.value.user)
-        if user is None or not user.value.active:
+        if user is None or not user.value.active or not user.value.covers(session.value.started_at):
             return "the account was removed"
         if self.state.nodes.find(session.value.node) is None:
             return "the node was removed"
@@ -172,6 +184,20 @@ class Sessions:
         if shown is None or shown.value.revoked_at is not None:
             return "the certificate was revoked"
         return ""
+
+    def _is_live(self, sid: str) -> bool:
+        found = self.state.sessions.find(sid)
+        return found is not None and found.value.ended_at is None
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        """Give every session its time anew when the clock has jumped, or this process was asleep.
+
+        Otherwise all of them would seem silent at once, or none for as long as the clock was set back.
+        """
+        with self.seen.lock:
+            last, self.seen.swept = self.seen.swept, now
+            if last is not None and not timedelta(0) <= now - last <= SILENT:
+                self.seen.moments = dict.fromkeys(self.seen.moments, now)
 
     def _silent(self, sid: str, now: datetime) -> bool:
         with self.seen.lock:
@@ -204,7 +230,6 @@ class Sessions:
 
 
 def _event(name: EventName, session: Session, detail: dict[str, str | int | bool]) -> Event:
-    reserved = {"event", "code", "user", "login", "sid", "server_id", "addr.remote", "time", "uid"}
     return Event(
         name=name,
         user=session.user,
@@ -212,5 +237,6 @@ def _event(name: EventName, session: Session, detail: dict[str, str | int | bool
         sid=session.id,
         server_id=session.node_id,
         source=session.source,
-        detail={key: value for key, value in detail.items() if key not in reserved},
+        error=str(detail.get("error", "")),
+        detail={key: value for key, value in detail.items() if key not in RESERVED},
     )

@@ -38,6 +38,9 @@ def end(box, sid, reason="closed"):
 
 # what is reported
 
+FIELDS = ("user", "login", "sid", "server_id", "addr.remote", "event", "code", "time", "uid", "success")
+FIELDS += ("seq", "prev", "truncated", "rest")
+
 
 def test_what_the_edge_reports_is_in_the_log_under_the_sessions_own_names(box, sid):
     report(box, sid, command="id", exit=0)
@@ -48,22 +51,7 @@ def test_what_the_edge_reports_is_in_the_log_under_the_sessions_own_names(box, s
 
 @pytest.mark.parametrize(
     "field",
-    [
-        "user",
-        "login",
-        "sid",
-        "server_id",
-        "addr.remote",
-        "event",
-        "code",
-        "time",
-        "uid",
-        "success",
-        "seq",
-        "prev",
-        "truncated",
-        "rest",
-    ],
+    FIELDS,
 )
 def test_the_edge_has_no_say_in_who_where_and_when(box, sid, field):
     before = len(box.events())
