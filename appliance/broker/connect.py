@@ -202,7 +202,6 @@ class Connect:
     def _start(
         self, visitor: Visitor, node: Node, login: str, session: str, evidence: ssh.SshEvidence
     ) -> None:
-        now = self.clock.now()
         self.trail.record(
             Event(
                 name=EventName.SESSION_START,
@@ -219,6 +218,12 @@ class Connect:
                 },
             )
         )
+        self._live(visitor, node, login, session, evidence)
+
+    def _live(
+        self, visitor: Visitor, node: Node, login: str, session: str, evidence: ssh.SshEvidence
+    ) -> None:
+        now = self.clock.now()
         self.state.sessions.create(
             Session(
                 id=session,
@@ -271,6 +276,8 @@ class Connect:
                 detail={"addr.local": address, "recorded": False},
             )
         )
+        # A stream is reported, revoked and ended like any session, or the first pulse would end it
+        self._live(visitor, node, "", session, request.evidence)
 
     def _authenticated(
         self, visitor: Visitor, evidence: ssh.SshEvidence, *, login: str = "", session: str = ""

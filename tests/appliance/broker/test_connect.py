@@ -267,6 +267,10 @@ def test_a_stream_that_a_role_names_goes_to_the_nodes_own_address(box, joe):
         pytest.fail(box.events("auth")[-1]["error"])
     assert isinstance(found, DirectApproved)
     assert found.address == "127.0.0.1:5432"
+    pulse = ssh.Pulse(proxy_id="p", sessions=(found.session,))
+    assert box.proxy("proxy.pulse", pulse).end == {}
+    box.proxy("sessions.end", ssh.SessionEnd(session=found.session, reason="x", bytes_in=1, bytes_out=2))
+    assert found.session in box.proxy("proxy.pulse", pulse).end
     refused(box, direct(box, joe, "web1", 5433), "no role")
 
 
