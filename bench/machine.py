@@ -75,4 +75,4 @@ def _first_line(*command: str) -> str:
     except OSError:
         return "not installed"
     text = (done.stdout or done.stderr).strip()
-    return text.splitlines()[0] if text else "unknown"
+    return "unknown" if done.returncode or not text else text.splitlines()[0]
