@@ -75,7 +75,7 @@ class Forwards:
         except CertificateInvalid as error:
             raise asyncssh.ChannelOpenError(PROHIBITED, str(error)) from error
         if not session.permits.forwarding or not may_forward(session.approved.options, host, port):
-            session.tell("port", destination=f"{host[:255]}:{port}", error=NOT_ALLOWED)
+            session.tell("port", destination=f"{host[:255]}:{port}", ok=False, reason=NOT_ALLOWED)
             raise asyncssh.ChannelOpenError(PROHIBITED, f"{NOT_ALLOWED} to {host[:255]}:{port}")
         pipe = await self._pipe(session, ForwardKind.LOCAL, f"{host}:{port}")
         await self._visit.node.open_channel(pipe.node, kind, payload)
@@ -105,7 +105,9 @@ class Forwards:
         except asyncssh.ChannelOpenError:
             return False
         if not session.permits.forwarding:
-            session.tell("port", listen=payload[4:64].decode("ascii", "replace"), error=NOT_ALLOWED)
+            session.tell(
+                "port", listen=payload[4:64].decode("ascii", "replace"), ok=False, reason=NOT_ALLOWED
+            )
             return False
         if name == "tcpip-forward" and len(self._listeners) >= MAX_LISTENERS:
             return False

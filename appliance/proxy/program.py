@@ -93,14 +93,14 @@ class Program:
             "path": shown(event.path)[:MAX_LOGGED],
             "len": event.size,
             "action": event.verb.value,
-            "success": event.ok,
+            "ok": event.ok,
         }
         if event.sha256 is not None and event.verb in {FileVerb.READ, FileVerb.WRITE}:
             fields["sha256"] = event.sha256
         if event.target is not None:
             fields["target"] = shown(event.target)[:MAX_LOGGED]
         if event.reason:
-            fields["error"] = event.reason
+            fields["reason"] = event.reason
         self.session.tell(event.protocol, **fields)
         if self.session.edge.reporter.waiting > MAX_UNLOGGED and self.pipe is not None:
             self.pipe.hold(Hold.LOG_IS_FULL)

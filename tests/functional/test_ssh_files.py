@@ -46,7 +46,7 @@ def test_a_copied_file_is_known_by_path_size_and_hash(bastion, tmp_path, flag, e
     assert known.size == 1_234_567
     assert known.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     fact = [one for one in bastion.authority.fact(event) if one["action"] == verb.value][-1]
-    assert (fact["len"], fact["sha256"], fact["success"]) == (known.size, known.sha256, True)
+    assert (fact["len"], fact["sha256"], fact["ok"]) == (known.size, known.sha256, True)
     assert fact["path"].endswith(("source", "far"))
 
 
