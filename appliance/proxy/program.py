@@ -31,6 +31,8 @@ MAX_LOGGED = 4096
 """Characters of a command that go into the log; the recording has all of it."""
 MAX_UNLOGGED = 1024
 """Facts that may wait for the log before a transfer has to."""
+RESIZE_EVERY = 0.5
+"""Seconds between two lines in the log about the size of a terminal."""
 MAX_HELD = 64
 """Requests that may come while the program is being started."""
 PROGRAMS = {
@@ -52,6 +54,7 @@ class Program:
         self._run: requests.Run | None = None
         self._starting = False
         self._held: list[tuple[str, bytes, asyncio.Future[bool] | None]] = []
+        self._size: tuple[int, int] | None = None
         self._exit_code: int | None = None
         self._exit_error = ""
         self._sftp: SftpWatcher | None = None
@@ -177,7 +180,16 @@ class Program:
     def _resized(self, columns: int, rows: int) -> None:
         if self.session.recorder is not None:
             self._recorded(lambda _: self.session.resized(columns, rows), b"")
-        self.session.tell("resize", size=f"{columns}:{rows}")
+        loop = asyncio.get_running_loop()
+        if self._size is None:
+            loop.call_later(RESIZE_EVERY, self._tell_size)
+        self._size = (columns, rows)
+
+    def _tell_size(self) -> None:
+        """Log the last size of the last while: the recording has all of them."""
+        size, self._size = self._size, None
+        if size is not None and self.pipe is not None and self.pipe in self.session.pipes:
+            self.session.tell("resize", size=f"{size[0]}:{size[1]}")
 
     # Beginning
 
@@ -262,6 +274,7 @@ class Program:
 
     def ended(self) -> None:
         """See `Watch.ended`."""
+        self._tell_size()
         if self._sftp is not None:
             self._sftp.end()
         if self._scp is not None:
