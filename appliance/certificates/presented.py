@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from appliance.certificates.lifetimes import LONGEST
+from appliance.certificates.templates import SKEW
 from appliance.domain import names
 from appliance.domain.errors import Denied, Invalid
 from hsm.encoding import certificate as wire
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_CERTIFICATE = 16384
+LONGEST_SPAN = int((LONGEST + 2 * SKEW).total_seconds())
+"""Seconds from the beginning to the end of a person's certificate; `forever` is no life of ours."""
 KNOWN_OPTIONS = frozenset({"source-address"})
 
 
@@ -102,6 +106,8 @@ def _check_time(says: wire.SshCertificate, now: datetime) -> None:
         raise Denied(
             "certificate not yet valid", message="your certificate is not valid yet: check the clock"
         )
+    if says.valid_before - says.valid_after > LONGEST_SPAN:
+        raise Denied("certificate with a longer life than any that this cluster gives")
     if moment >= says.valid_before:
         raise Denied("certificate expired", message="your certificate has expired: sally login")
 
@@ -112,8 +118,12 @@ def _check_source(options: dict[str, str], source: str) -> None:
         return
     try:
         address = ip_address(source)
-        fits = any(address in ip_network(network) for network in allowed.split(","))
+        networks = [ip_network(network) for network in allowed.split(",")]
     except ValueError:
-        fits = False
+        networks = []
+    else:
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        address = mapped or address
+    fits = any(address in network for network in networks)
     if not fits:
         raise Denied(f"certificate bound to {allowed}, used from {source}")
