@@ -74,10 +74,7 @@ def tls(app: WsgiApp, address: tuple[str, int], context: Context) -> Listener:
     """Listen with mutual TLS: a client without a certificate of ours gets no further than the handshake."""
     context()
     server = FrontServer(app, address, TLS_LIMITS, context)
-    try:
-        server.prepare()
-    except OSError as error:
-        raise Unavailable(f"can't listen on {address[0]}:{address[1]}: {error.strerror}") from error
+    server.prepare()
     return _started(server, None)
 
 

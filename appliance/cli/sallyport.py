@@ -42,6 +42,7 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--advertise-ip", help="The address others reach this machine at.")
 @click.option("-l", "--listen-ip", help="The address to listen on, for all services.")
 @click.option("--nodename", help="The name of this machine.")
+@click.option("--accept-clock", is_flag=True, help="Start though the clock is behind the last event.")
 @click.option("--welcome", is_flag=True, help="On a new cluster, make the first administrator's link.")
 def start(
     config: Path,
@@ -50,6 +51,7 @@ def start(
     advertise_ip: str | None,
     listen_ip: str | None,
     nodename: str | None,
+    accept_clock: bool,
     welcome: bool,
 ) -> None:
     """Start the appliance: each role is a process of its own, watched and restarted."""
@@ -63,7 +65,7 @@ def start(
         **_listen(config, listen_ip),
     }
     given = {key: value for key, value in settings.items() if value is not None}
-    plan = Plan(config=config, settings=given, roles=roles)
+    plan = Plan(config=config, settings=given, roles=roles, accept_clock=accept_clock)
 
     def on_ready(running: Config) -> None:
         if welcome:

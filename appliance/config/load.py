@@ -92,6 +92,8 @@ def _meaning(detail: ErrorDetails, path: list[int | str]) -> str:
         return "unknown key" + (f", did you mean {near[0]}?" if near else "")
     if detail["type"] == "missing":
         return "missing"
+    if detail["type"] == "model_type":
+        return "expected a section: further keys, each on a line of its own, indented"
     message = detail["msg"].removeprefix("Value error, ")
     return message.replace("Input should be ", "expected ", 1)
 

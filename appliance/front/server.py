@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import re
 import socket
 import ssl
 import sys
@@ -17,6 +19,7 @@ from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 
+from appliance.domain.errors import Unavailable
 from appliance.front.wire import DeadlineSocket, Places, StrictHeaderReader, Turns
 
 Context = Callable[[], ssl.SSLContext]
@@ -172,6 +175,14 @@ class FrontServer(wsgi.Server):
         """The port bound, once `prepare()` has run."""
         return int(self.bind_addr[1])
 
+    def prepare(self) -> None:
+        """Bind; raises `Unavailable` with the address and the reason."""
+        host, port = self.bind_addr
+        try:
+            super().prepare()
+        except OSError as error:
+            raise Unavailable(f"can't listen on {host}:{port}: {_reason(error)}") from error
+
     def process_conn(self, conn: Connection) -> None:
         """Queue a connection that has something to say; a new one waits in the selector until it does."""
         if conn.last_used is None:
@@ -214,3 +225,9 @@ class FrontServer(wsgi.Server):
         failed = sys.exc_info()[1]
         peer = isinstance(failed, OSError | errors.FatalSSLAlert)
         log.log(logging.DEBUG if peer else level, "%s", msg, exc_info=traceback and not peer)
+
+
+def _reason(error: OSError) -> str:
+    """Return why a bind failed; cheroot has the number in a text of its own."""
+    number = re.search(r"\[Errno (\d+)\]", str(error))
+    return os.strerror(int(number[1])) if number else error.strerror or str(error)

@@ -71,6 +71,7 @@ from appliance.domain.operations.people import ClusterInfo
 from appliance.domain.records import AuthorityKind
 from appliance.recording.store import RecordingStore
 from appliance.roles import notify
+from appliance.roles.clock_check import check_clock
 from appliance.roles.layout import Layout, closed, secret_file
 from appliance.roles.process import main
 from appliance.store.sqlite import SqliteBackend
@@ -81,6 +82,7 @@ from hsm.signer.client import SignerClient
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -105,12 +107,13 @@ class Ground:
 
 def run(config: Config, arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
-    del arguments
     stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as closing:
         ground = _ground(config, closing)
+        if not arguments.accept_clock:
+            check_clock(ground.trail, ground.clock)
         rooms = compose(ground)
         rooms.authorities.establish()
         ground.trail.record(Event(name=EventName.SERVICE_START, detail={"service": "auth"}))
@@ -371,7 +374,8 @@ def answering(ground: Ground, rooms: Rooms) -> Broker:
     return Broker(gate=gate, use_cases=table(rooms))
 
 
-def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
+def _listen(ground: Ground, rooms: Rooms) -> Iterator[listeners.Listener]:
+    """Yield each listener as soon as it listens, so that it is stopped when a later one can't."""
     identify = Identify(
         cluster=ground.config.auth_service.cluster_name,
         web_session=rooms.web_sessions.person,
@@ -380,12 +384,10 @@ def _listen(ground: Ground, rooms: Rooms) -> list[listeners.Listener]:
     app = create_app(answering(ground, rooms), identify)
     own = frozenset({os.getuid()})
     address = names.host_port(ground.config.auth_service.listen_addr)
-    return [
-        listeners.unix(app, ground.layout.console, Door(caller=Caller.CONSOLE, uids=own | {0})),
-        listeners.unix(app, ground.layout.proxy, Door(caller=Caller.PROXY, uids=own)),
-        listeners.unix(app, ground.layout.web, Door(caller=Caller.WEB, uids=own)),
-        listeners.tls(app, address, ApiTls(ground, rooms).context),
-    ]
+    yield listeners.unix(app, ground.layout.console, Door(caller=Caller.CONSOLE, uids=own | {0}))
+    yield listeners.unix(app, ground.layout.proxy, Door(caller=Caller.PROXY, uids=own))
+    yield listeners.unix(app, ground.layout.web, Door(caller=Caller.WEB, uids=own))
+    yield listeners.tls(app, address, ApiTls(ground, rooms).context)
 
 
 class ApiTls:

@@ -10,6 +10,8 @@ from pathlib import Path
 from appliance.domain.errors import Unavailable
 
 CLOSED = 0o700
+LONGEST_SOCKET_PATH = 107
+"""Bytes that a Unix socket's path may have: `sun_path` of unix(7), without its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,12 @@ class Layout:
     """The folders and sockets of one box."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a folder whose sockets would have no valid name."""
+        spare = LONGEST_SOCKET_PATH - len(os.fsencode(self.signer_console))
+        if spare < 0:
+            raise Unavailable(f"data_dir: {self.root} is {-spare} bytes too long: sockets lie under it")
 
     @property
     def run(self) -> Path:
@@ -89,6 +97,8 @@ def closed(folder: Path) -> Path:
     try:
         folder.mkdir(mode=CLOSED, parents=True, exist_ok=True)
         found = folder.stat()
+    except FileExistsError as error:
+        raise Unavailable(f"{folder} can't be used: expected a folder, it is a file") from error
     except OSError as error:
         raise Unavailable(f"{folder}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):

@@ -43,7 +43,8 @@ def main(
     except told as error:
         _leave(f"{name}: {error}", FAILED)
     except OSError as error:
-        _leave(f"{name}: {error.filename or ''}: {error.strerror}", FAILED)
+        place = f"{error.filename}: " if error.filename else ""
+        _leave(f"{name}: {place}{error.strerror or error}", FAILED)
     logging.shutdown()
 
 
@@ -52,6 +53,7 @@ def _arguments(name: str) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=Path("/etc/sallyport.yaml"))
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--accept-clock", action="store_true")
     return parser.parse_args()
 
 

@@ -39,17 +39,29 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
     memory = Memory()
     cluster = config.auth_service.cluster_name
     ledger = Ledger.open(layout.ledger, cluster, clock=time.time, seen=memory.see)  # noqa: TID251 - seconds of the wall clock
-    token, pin = _token(config, layout)
-    doors = _doors(layout)
+    kind, pin = _token(config, layout)
+    token = Token(registry.opener(kind), pin)
+    if pin is not None:
+        _open(token, kind.location.partition("?")[0])
     server = SignerServer(
-        SignerConfig(cluster=cluster, doors=doors),
-        Token(registry.opener(token), pin),
+        SignerConfig(cluster=cluster, doors=_doors(layout)),
+        token,
         ledger,
         memory,
         time.time,  # noqa: TID251 - the signer takes its clock as a function
     )
     Thread(target=_announce, args=(server,), daemon=True).start()
     server.serve()
+
+
+def _open(token: Token, place: str) -> None:
+    """Open a token whose PIN is configured: now, or it is said at once why not."""
+    try:
+        token.provider()
+    except HsmError as error:
+        tries = getattr(error, "tries_left", None)
+        left = "" if tries is None else f" ({tries} tries left)"
+        raise Unavailable(f"{place}: {error}{left}") from error
 
 
 def _announce(server: SignerServer) -> None:

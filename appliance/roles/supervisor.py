@@ -38,6 +38,7 @@ class Plan:
     config: Path
     settings: dict[str, str]
     roles: tuple[str, ...]
+    accept_clock: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ class Child:
     pause: float = FIRST_PAUSE
     restart_at: float = 0.0
     reason: str = ""
+    told: bool = False
+    """Whether the process itself has said why it can't start."""
 
     def start(self) -> None:
         """Start the process."""
@@ -67,8 +70,10 @@ class Child:
             readable, _, _ = select.select([self.notices], [], [], 0.1)
             if readable and self._heard(self.notices.recv(65536).decode(errors="replace")):
                 return True
+            if self.told:
+                return False
             if self.process is not None and self.process.poll() is not None and not readable:
-                self.reason = self.reason or f"ended with status {self.process.returncode}"
+                self.reason = f"ended with status {self.process.returncode}"
                 return False
         self.reason = f"not ready after {seconds:.0f} s"
         return False
@@ -76,7 +81,7 @@ class Child:
     def _heard(self, text: str) -> bool:
         for line in text.splitlines():
             if line.startswith("STATUS=failed: "):
-                self.reason = line.removeprefix("STATUS=failed: ")
+                self.told = True
         return "READY=1" in text.splitlines()
 
     def stop(self) -> None:
@@ -130,10 +135,18 @@ class Supervisor:
                 self.children.append(child)
                 child.start()
                 if not child.wait_ready(START_SECONDS) or self.stopping:
-                    _say(f"sallyport: {child.name} did not start: {child.reason}")
+                    self._give_up(child)
                     return False
             _say(f"sallyport: {name} is ready")
         return True
+
+    def _give_up(self, child: Child) -> None:
+        """Let the child say why, if it knows, and say who it was."""
+        if self.stopping:
+            return
+        if child.told:
+            child.collect(time.monotonic() + STOP_SECONDS)
+        _say(f"sallyport: {child.name} did not start" + (f": {child.reason}" if child.reason else ""))
 
     def _child(self, name: str, worker: int) -> Child:
         label = f"{name}-{worker}" if name == "proxy" else name
@@ -142,6 +155,7 @@ class Supervisor:
         notices.bind(address)
         command = [sys.executable, "-m", f"appliance.roles.{name}", "--config", str(self.plan.config)]
         command += ["--worker", str(worker)]
+        command += ["--accept-clock"] * self.plan.accept_clock
         for key, value in self.plan.settings.items():
             command += ["--set", f"{key}={value}"]
         return Child(name=label, command=command, notices=notices, address=address)
