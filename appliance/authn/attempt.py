@@ -37,8 +37,11 @@ class Attempt:
 
     @property
     def accepted(self) -> bool:
-        """Whether everything required was proved, and something was required."""
-        return bool(self.required.sets) and not self.missing
+        """Whether everything required was proved, and something was required.
+
+        An empty set, which nothing can meet, is never met.
+        """
+        return bool(self.required.sets) and all(one & self.proved for one in self.required.sets)
 
     def with_proof(self, factor: Factor) -> Attempt:
         """Return the attempt after one valid proof."""

@@ -25,6 +25,10 @@ class SeedVault:
     key: bytes
     random: Callable[[int], bytes]
 
+    def __post_init__(self) -> None:
+        if len(self.key) != KEY_BYTES:
+            raise Unavailable(f"the seed key has {len(self.key)} bytes instead of {KEY_BYTES}: it is damaged")
+
     def seal(self, secret: bytes, *, user: str, device: str) -> bytes:
         """Return nonce and ciphertext."""
         nonce = self.random(NONCE_BYTES)
@@ -39,7 +43,7 @@ class SeedVault:
             return AESGCM(self.key).decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _context(user, device)
             )
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise Unavailable(
                 f"the one-time password secret of {user} can't be opened with this seed key"
             ) from error
