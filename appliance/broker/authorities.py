@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from cryptography import x509
 
 from appliance.broker.ports import Custody, Trail
 from appliance.broker.state import State
+from appliance.certificates.custody import KeysMissing
+from appliance.domain.errors import Sealed, Unavailable
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import custody as messages
 from appliance.domain.records import Authority, AuthorityKey, AuthorityKind, Certificate
@@ -17,6 +20,8 @@ from hsm.encoding import public_key
 
 if TYPE_CHECKING:
     from appliance.domain.operations.operation import Nothing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +34,27 @@ class Authorities:
     cluster: str
 
     def establish(self) -> None:
-        """Make the keys that are missing. Safe to call at every start."""
-        for kind in AuthorityKind:
-            if self.state.authorities.find(kind) is None:
-                self._create(kind)
+        """Make the keys that are missing, and look for those in use. Safe to call at every start.
+
+        The token is looked at before anything changes: raises `Sealed` or `Unavailable` where keys are
+        missing and it cannot make them all, and `Unavailable` where it is not the token of this cluster.
+        A token that is sealed or away stops no start over existing keys.
+        """
+        found = {kind: self.state.authorities.find(kind) for kind in AuthorityKind}
+        missing = tuple(kind for kind, stored in found.items() if stored is None)
+        if missing:
+            self.custody.check_new_keys(missing)
+        self._look_for(tuple(stored.value for stored in found.values() if stored is not None))
+        for kind in missing:
+            self._create(kind)
+
+    def _look_for(self, authorities: tuple[Authority, ...]) -> None:
+        try:
+            self.custody.check_keys_in_use((one.kind, one.signing.generation) for one in authorities)
+        except KeysMissing:
+            raise
+        except (Sealed, Unavailable) as error:
+            log.warning("the token's keys can't be looked at now: %s", error)
 
     def _create(self, kind: AuthorityKind) -> None:
         self.trail.record(Event(name=EventName.AUTHORITY_CREATE, detail={"authority": str(kind)}))

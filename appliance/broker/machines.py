@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
 from appliance.certificates.openssh import read_line
 from appliance.domain import names
-from appliance.domain.errors import Exists, Invalid, NotFound
+from appliance.domain.errors import Conflict, Exists, Invalid, NotFound, Sealed, Unavailable
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import nodes as messages
 from appliance.domain.operations.custody import KrlRead
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 SSH_PORT = 22
 ALL_NODES = Rule("node", "list")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +76,27 @@ class Machines:
             raise NotFound("there is no such node")
         node = stored.value
         if self._renewal_due(node):
-            node = self._certified(node)
-            self.state.nodes.update(node, stored.revision)
+            node = self._renewed(node, stored.revision)
         return messages.NodeBundle(
             trusted_user_ca_keys=self.authorities.openssh_lines(AuthorityKind.OPENSSH),
             host_certificate=node.host_certificate,
             krl=self.register.krl(None, KrlRead()).data,
             tls_authorities=self.authorities.tls_certificates(),
         )
+
+    def _renewed(self, node: Node, revision: int) -> Node:
+        """Return the node with a new certificate, or as it is where that can't be had now.
+
+        Revocations and authorities must reach the node whether or not the token can sign.
+        """
+        try:
+            renewed = self._certified(node)
+        except (Sealed, Unavailable) as error:
+            log.warning("the host certificate of %s can't be renewed now: %s", node.name, error)
+            return node
+        with suppress(Conflict):  # two fetches at once: either certificate is good
+            self.state.nodes.update(renewed, revision)
+        return renewed
 
     def _renewal_due(self, node: Node) -> bool:
         signing = public_key.fingerprint(self.authorities.signing(AuthorityKind.HOST).public_key)

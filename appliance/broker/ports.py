@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from appliance.certificates.custody import Signed
@@ -54,6 +55,12 @@ class Custody(Protocol):
 
     def fresh_key(self, kind: AuthorityKind) -> AuthorityKey:
         """Make a new key of an authority, of a generation that never was."""
+
+    def check_new_keys(self, kinds: tuple[AuthorityKind, ...]) -> None:
+        """Raise unless the token takes a new key of each kind; changes nothing."""
+
+    def check_keys_in_use(self, keys: Iterable[tuple[AuthorityKind, int]]) -> None:
+        """Raise unless the token has the keys of those generations; changes nothing."""
 
     def sign_ssh(self, spec: SshSpec, generation: int) -> Signed:
         """Make and sign an SSH certificate."""

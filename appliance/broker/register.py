@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SSH = (AuthorityKind.USER, AuthorityKind.OPENSSH, AuthorityKind.HOST)
 MAX_PAGE = 1000
 MAX_REASON = 256
+REVOKED = "the certificate was revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class Register:
                     serial=request.serial,
                     user=request.user,
                     session=request.session,
-                    valid_only=not request.serial,
+                    valid_only=bool(request.user),
                 )
             )
         ]
@@ -135,7 +136,14 @@ class Register:
                 return current
             return replace(current, revoked_at=now, revoked_by=actor, revoke_reason=reason)
 
+        if one.session:
+            self._stop(one.session)
         return self.state.certificates.modify(serial_name(one.serial), mark).value
+
+    def _stop(self, session: str) -> None:
+        """End a session by its own certificate, which lives for two minutes while the session goes on."""
+        if self.state.sessions.find(session) is not None:
+            self.state.sessions.modify(session, lambda one: replace(one, stop_reason=REVOKED))
 
 
 def _reason(text: str) -> str:

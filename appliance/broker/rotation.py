@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from appliance.broker.authorities import Authorities
 from appliance.broker.ports import Clock, Custody, Trail
 from appliance.broker.state import State
 from appliance.certificates import rotation
-from appliance.domain.errors import Invalid
+from appliance.domain.errors import Conflict, Invalid
 from appliance.domain.events import Event, EventName
 from appliance.domain.operations import custody as messages
 from appliance.domain.records import Authority, AuthorityKind, RotationPhase
@@ -67,11 +68,14 @@ class Rotation:
             if phase is not RotationPhase.STANDBY:
                 grace = timedelta(seconds=changed.grace_seconds)
                 changed = replace(changed, next_phase_at=now + grace)
-            self.state.authorities.update(changed, stored.revision)
+            with suppress(Conflict):  # somebody went on by hand in this moment: their phase is the one
+                self.state.authorities.update(changed, stored.revision)
 
     def _moved(self, stored: Stored[Authority], phase: RotationPhase, actor: str) -> Authority:
         authority = stored.value
         rotation.check(authority, phase)
+        if phase is RotationPhase.INIT:
+            self.custody.check_new_keys((authority.kind,))
         detail = {"authority": str(authority.kind), "from": str(authority.phase), "to": str(phase)}
         self.trail.record(Event(name=EventName.AUTHORITY_ROTATE, user=actor, detail=detail))
         if phase is RotationPhase.INIT:

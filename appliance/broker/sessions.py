@@ -64,7 +64,7 @@ class Edge:
     bastion_names: tuple[str, ...]
     max_connections: int
     max_users: int
-    issued: dict[tuple[tuple[str, ...], bytes], HostIssued] = field(default_factory=dict)
+    issued: dict[tuple[tuple[str, ...], bytes, int], HostIssued] = field(default_factory=dict)
     """Certificates that still last: workers ask again every minute, and are given the same."""
 
     def register(self, identity: object, request: ssh.ProxyRegister) -> ssh.ProxyTrust:
@@ -91,12 +91,13 @@ class Edge:
 
     def _certify(self, principals: tuple[str, ...], host_key: bytes) -> bytes:
         now, life = self.clock.now(), self.lifetimes.proxy_host
-        known = self.issued.get((principals, host_key))
+        place = principals, host_key, self.authorities.signing(AuthorityKind.HOST).generation
+        known = self.issued.get(place)
         if known is not None and now < known.renew_at:
             return known.blob
         spec = templates.host_ssh(names=principals, public_key=host_key, now=now, until=now + life)
         fresh = HostIssued(blob=self.issuer.ssh(spec), renew_at=now + life / 2)
-        self.issued[principals, host_key] = fresh
+        self.issued[place] = fresh
         return fresh.blob
 
 
@@ -175,6 +176,8 @@ class Sessions:
         session = self.state.sessions.find(names.session_id(sid))
         if session is None or session.value.ended_at is not None:
             return "the session was ended"
+        if session.value.stop_reason:
+            return session.value.stop_reason
         user = self.state.users.find(session.value.user)
         if user is None or not user.value.active or not user.value.covers(session.value.started_at):
             return "the account was removed"

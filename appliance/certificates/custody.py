@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from appliance.domain.clock import Clock
 from appliance.domain.errors import Denied, Invalid, SallyportError, Sealed, Unavailable
 from appliance.domain.operations.custody import TokenStatus
 from appliance.domain.records import AuthorityKey, AuthorityKind
+from hsm.algorithm import Algorithm
 from hsm.signer.client import SignerClient
+from hsm.signer.desk import NOTE_PREFERENCE
 from hsm.signer.protocol import (
     RETRYABLE,
     Ca,
@@ -27,7 +29,7 @@ from hsm.signer.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from appliance.certificates.templates import Options, SshSpec, TlsSpec
     from hsm.signer.protocol import Issued, PublicKey
@@ -36,6 +38,8 @@ FIRST = 1
 """The generation a new cluster's keys begin with."""
 AUTHORITY_LIFE = timedelta(days=3650)
 """Ten years: the life of the TLS authority's own certificate. It is rotated long before."""
+USABLE: Final = {AuthorityKind.AUDIT: frozenset(NOTE_PREFERENCE)}
+"""Which algorithms a kind of key can have, where it cannot have all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,34 @@ class SignerCustody:
         with _translated():
             made = [key.generation for key in self.client.public_keys() if key.ca == Ca(kind)]
             return self._described(kind, self.client.create_key(Ca(kind), max(made, default=0) + 1))
+
+    def check_new_keys(self, kinds: tuple[AuthorityKind, ...]) -> None:
+        """Look whether the token takes a new key of each kind; raises `Sealed`, `Unavailable`."""
+        with _translated():
+            report = self.client.preflight()
+        if not report.algorithms:
+            raise Unavailable(
+                f"{report.model} has none of the algorithms that are used here: nothing was changed"
+            )
+        for kind in kinds:
+            if not USABLE.get(kind, frozenset(Algorithm)) & set(report.algorithms):
+                offered = ", ".join(report.algorithms)
+                raise Unavailable(f"{report.model} has only {offered}, of which none can be the {kind} key")
+        if report.free_slots is not None and report.free_slots < len(kinds):
+            raise Unavailable(
+                f"{report.model} has {report.free_slots or 'no'} free place{'s'[: report.free_slots != 1]}"
+                f" and {len(kinds)} would be needed: nothing was changed"
+            )
+
+    def check_keys_in_use(self, keys: Iterable[tuple[AuthorityKind, int]]) -> None:
+        """Look whether the token has the keys of those generations; raises `Sealed`, `Unavailable`."""
+        with _translated():
+            problems = self.client.preflight().problems
+        missing = [
+            said for kind, generation in keys if (said := missing_key(Ca(kind), generation)) in problems
+        ]
+        if missing:
+            raise KeysMissing(f"{'; '.join(missing)}. Is it the right token?")
 
     def _described(self, kind: AuthorityKind, key: PublicKey) -> AuthorityKey:
         now = self.clock.now()
@@ -120,6 +152,15 @@ class SignerCustody:
             valid_before=_seconds(now + AUTHORITY_LIFE),
         )
         return self.client.sign_ca_certificate(request).certificate
+
+
+class KeysMissing(Unavailable):
+    """The token is there, and is not the one whose keys this cluster uses."""
+
+
+def missing_key(ca: Ca, generation: int) -> str:
+    """Return the problem the signer's preflight names for a key that its ledger knows and the token lacks."""
+    return f"the {ca} key {generation} is not on the token"
 
 
 def _user_request(spec: SshSpec, generation: int) -> SignUserCertificate:

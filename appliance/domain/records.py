@@ -233,6 +233,8 @@ class Session:
     """Serial of the certificate the person showed: revoking it ends the session."""
     started_at: datetime
     seen_at: datetime
+    stop_reason: str = ""
+    """Why it must end: the proxy hears it with the next pulse."""
     ended_at: datetime | None = None
     end_reason: str = ""
     recording_size: int = 0
