@@ -16,12 +16,12 @@ the decisions, the audit log and the web pages are in it. A row that ends in `.w
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bench.command import say
 from bench.frame import BenchError, Plan, Row, failed_row
-from bench.ssh import bulk, connect, echo, idle
-from bench.ssh.site import site
+from bench.ssh import bulk, connect, echo, idle, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,17 +59,19 @@ def rows(plan: Plan) -> dict[str, Row]:
     if not chosen:
         raise BenchError(f"ssh has the rows {', '.join(ROWS)}")
     found: dict[str, Row] = {}
-    with site() as built:
+    with site.built() as ground:
         for name in chosen:
-            found |= _measure(name, built, plan)
+            found |= _measure(name, ground, plan)
     return found
 
 
-def _measure(name: str, built: Site, plan: Plan) -> dict[str, Row]:
+def _measure(name: str, ground: Site, plan: Plan) -> dict[str, Row]:
+    began = time.monotonic()
     try:
-        measured = ROWS[name](built, plan)
+        measured = ROWS[name](ground, plan)
     except (BenchError, OSError) as error:
         measured = {name: failed_row(error)}
     for identity, row in measured.items():
         say(f"  {identity:<10} {row.document()['median']} {row.unit}  {row.note}")
+    say(f"  {'':<10} ({time.monotonic() - began:.0f} s)")
     return measured

@@ -34,7 +34,7 @@ OWN_CIPHERS = "the client's own choice of cipher"
 RECORDED = "text, recorded, zstd; until the recording is with auth; against `ssh jump ssh node`, not recorded"
 
 
-def _random(site: Site, plan: Plan, whole: int = 256) -> Payload:
+def _random(site: Site, plan: Plan, whole: int = 192) -> Payload:
     return random_payload(site.folder, plan.size(whole, 32) * MIB)
 
 

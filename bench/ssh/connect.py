@@ -163,7 +163,7 @@ def _waits(site: Site, samples: int) -> Waits:
 
 def added_latency(site: Site, plan: Plan) -> dict[str, Row]:
     """C3: how much longer `ssh -J` takes to the first byte than `ssh`."""
-    waits = [_waits(site, plan.size(7, 3)) for _ in range(plan.rounds)]
+    waits = [_waits(site, plan.size(6, 3)) for _ in range(plan.rounds)]
     pairs = [(ours * MILLI, peer * MILLI) for ours, peer in (one.added() for one in waits)]
     base = statistics.median([wait for one in waits for wait in one.direct])
     late = percentile([wait for one in waits for wait in one.ours], 95)

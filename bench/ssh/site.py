@@ -85,7 +85,7 @@ def fresh_source() -> str:
 
 
 @contextmanager
-def site() -> Iterator[Site]:
+def built() -> Iterator[Site]:
     """Start everything; stop it and remove its files with the block."""
     folder = Path(tempfile.mkdtemp(prefix="bench-ssh-"))
     with ExitStack() as stack:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -82,7 +82,7 @@ def text_payload(folder: Path, size: int) -> Payload:
     """Make a file of lines as a log has them, no two the same."""
     path = folder / f"text-{size}"
     if not path.exists():
-        lines = 1 + size // len(LINE % (0, 1000, 0, 100))
+        lines = 1 + size // len(_line(0))
         with path.open("wb") as file:
             file.writelines(map(_line, range(lines)))
     return Payload(path, path.stat().st_size)
@@ -158,6 +158,11 @@ class Endpoint:
         finally:
             self._listener.close()
 
+    def give_up(self) -> None:
+        """Wait no longer for somebody who has not come."""
+        with suppress(OSError):  # somebody came
+            self._listener.shutdown(socket.SHUT_RDWR)
+
     def _send(self, connection: socket.socket) -> None:
         with self.payload.path.open("rb") as file:
             connection.sendfile(file)
@@ -205,6 +210,7 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Endpoint]:
     try:
         yield endpoint
     finally:
+        endpoint.give_up()
         thread.join(PATIENCE)
     if endpoint.problem is not None:
         raise BenchError(f"the stream broke: {endpoint.problem}") from endpoint.problem
@@ -286,6 +292,8 @@ def _read_digest(client: subprocess.Popen[bytes], size: int) -> str:
     while left > 0 and (piece := os.read(output, min(left, CHUNK))):
         digest.update(piece)
         left -= len(piece)
+    if left == size:
+        raise BenchError("nothing arrived: the client was refused")
     return digest.hexdigest()
 
 
