@@ -89,6 +89,10 @@ class Authorities:
         """Return the public keys that verifiers accept, SSH wire form."""
         return tuple(key.public_key for key in self.state.authorities.get(kind).value.trusted)
 
+    def trusted_keys(self, kind: AuthorityKind) -> tuple[AuthorityKey, ...]:
+        """Return the keys that verifiers accept, with their generations."""
+        return self.state.authorities.get(kind).value.trusted
+
     def openssh_lines(self, kind: AuthorityKind) -> str:
         """Return the trusted public keys, a line each, in OpenSSH form."""
         return "".join(public_key.openssh_line(key) + "\n" for key in self.trusted(kind))

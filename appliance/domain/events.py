@@ -57,6 +57,8 @@ class EventName(Enum):
     AUTHORITY_ROTATE = ("cert_authority.rotate", "SP4001")
     SERVICE_START = ("service.start", "SP9000")
     SERVICE_STOP = ("service.stop", "SP9001")
+    AUDIT_REPAIRED = ("audit.repaired", "SP9100")
+    AUDIT_PRESSURE = ("audit.disk_pressure", "SP9101")
 
     @property
     def text(self) -> str:

@@ -71,9 +71,11 @@ from appliance.domain.operations.people import ClusterInfo
 from appliance.domain.records import AuthorityKind
 from appliance.recording.store import RecordingStore
 from appliance.roles import notify
+from appliance.roles.checkpoints import TREE, begin, checkpointer, on_pressure
 from appliance.roles.clock_check import check_clock
 from appliance.roles.layout import Layout, closed, secret_file
 from appliance.roles.process import main
+from appliance.roles.upkeep import Chore, keep_up
 from appliance.store.sqlite import SqliteBackend
 from appliance.system import SystemClock, SystemRandomness
 from authenticators.fido2.relying_party import RelyingParty
@@ -85,8 +87,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from appliance.audit.checkpoint import Checkpointer
+
 
 SWEEP_SECONDS = 5.0
+PURGE_SECONDS = 60.0
 CEREMONY = timedelta(minutes=5)
 """How long a person may take over a security key, as the other products of the field allow."""
 
@@ -105,34 +110,67 @@ class Ground:
     custody: Custody
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """What checkpoints are made of, below the use cases."""
+
+    log: AuditLog
+    signer: SignerClient
+
+
 def run(config: Config, arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
     stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as closing:
-        ground = _ground(config, closing)
+        ground, raw = _ground(config, closing)
         if not arguments.accept_clock:
             check_clock(ground.trail, ground.clock)
         rooms = compose(ground)
         rooms.authorities.establish()
+        begin(_checkpoints(ground, raw, rooms), closing)
         ground.trail.record(Event(name=EventName.SERVICE_START, detail={"service": "auth"}))
         for listener in _listen(ground, rooms):
             closing.callback(listener.stop)
         notify.ready("serving")
-        while not stop.wait(SWEEP_SECONDS):
-            rooms.sessions.sweep()
-            rooms.rotation.tick()
+        keep_up(_chores(ground, rooms), stop, step=SWEEP_SECONDS)
         ground.trail.record(Event(name=EventName.SERVICE_STOP, detail={"service": "auth"}))
 
 
-def _ground(config: Config, closing: ExitStack) -> Ground:
+def _chores(ground: Ground, rooms: Rooms) -> tuple[Chore, ...]:
+    return (
+        Chore(name="ending silent sessions", every=SWEEP_SECONDS, do=rooms.sessions.sweep),
+        Chore(name="rotating on a timer", every=SWEEP_SECONDS, do=rooms.rotation.tick),
+        Chore(name="removing what has expired", every=PURGE_SECONDS, do=ground.state.backend.purge),
+    )
+
+
+def _checkpoints(ground: Ground, raw: Raw, rooms: Rooms) -> Checkpointer:
+    return checkpointer(
+        raw.log,
+        folder=ground.layout.log,
+        tree=ground.layout.auth / TREE,
+        authorities=rooms.authorities,
+        signer=raw.signer,
+    )
+
+
+def _open_log(folder: Path, clock: Clock) -> AuditLog:
+    opened = list[AuditLog]()
+    pressure = Event(name=EventName.AUDIT_PRESSURE, error="the disk of the audit log fills up").to_record()
+    tell = on_pressure(lambda: opened[0] if opened else None, {**pressure})
+    opened.append(AuditLog.open(folder, clock=clock, on_pressure=tell))
+    return opened[0]
+
+
+def _ground(config: Config, closing: ExitStack) -> tuple[Ground, Raw]:
     layout, clock = Layout(closed(config.data_dir)), SystemClock()
     for folder in (layout.run, layout.auth, layout.log, layout.log / "sessions"):
         closed(folder)
     backend = SqliteBackend.open(layout.auth / "state.sqlite", clock=clock)
     closing.callback(backend.close)
-    log = AuditLog.open(layout.log, clock=clock)
+    log = _open_log(layout.log, clock)
     closing.callback(log.close)
     reader = AuditReader(
         layout.log, index=layout.auth / "events-index.sqlite", durable=lambda: log.head().seq
@@ -140,7 +178,7 @@ def _ground(config: Config, closing: ExitStack) -> Ground:
     closing.callback(reader.close)
     signer = SignerClient(layout.signer_auth)
     closing.callback(signer.close)
-    return Ground(
+    ground = Ground(
         config=config,
         layout=layout,
         addresses=Addresses.of(config),
@@ -150,6 +188,7 @@ def _ground(config: Config, closing: ExitStack) -> Ground:
         trail=LogTrail(log=log, reader=reader, clock=clock),
         custody=SignerCustody(client=signer, clock=clock),
     )
+    return ground, Raw(log=log, signer=signer)
 
 
 def _lifetimes(config: Config) -> Lifetimes:
