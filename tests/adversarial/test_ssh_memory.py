@@ -29,6 +29,12 @@ def bastion(tmp_path_factory):
         yield one
 
 
+def bounded(grown):
+    """Hold a growth of memory to the bound, and say how much it was (`pytest -s`)."""
+    print(f" {grown / MIB:.1f} MiB", end="")
+    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+
+
 def growth(bastion, before, seconds=4.0):
     return bastion.peak(seconds) - before
 
@@ -40,9 +46,10 @@ def test_a_client_that_reads_slowly_costs_no_more_than_its_windows(bastion):
         stdout=subprocess.PIPE,
     )
     grown = growth(bastion, before)
+    assert process.poll() is None
     process.kill()
     process.communicate()
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_a_node_that_reads_slowly_costs_no_more_than_its_windows(bastion):
@@ -54,9 +61,10 @@ def test_a_node_that_reads_slowly_costs_no_more_than_its_windows(bastion):
             stdout=subprocess.PIPE,
         )
     grown = growth(bastion, before)
+    assert process.poll() is None
     process.kill()
     process.communicate()
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 async def _stalled(bastion, command, **options):
@@ -73,11 +81,12 @@ def test_a_window_of_two_gigabytes_that_is_never_read_costs_nothing(bastion):
         before = bastion.rss()
         connection, _ = await _stalled(bastion, "head -c 1500000000 /dev/zero")
         grown = await asyncio.to_thread(growth, bastion, before)
+        assert not connection.is_closed()
         connection.abort()
         return grown
 
     grown = asyncio.run(attack())
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_a_key_exchange_that_is_begun_and_never_finished_costs_nothing(bastion):
@@ -90,11 +99,12 @@ def test_a_key_exchange_that_is_begun_and_never_finished_costs_nothing(bastion):
         connection._process_kexinit = None
         connection._packet_handlers = {**connection._packet_handlers, 20: lambda *_: True}
         grown = await asyncio.to_thread(growth, bastion, before)
+        assert not connection.is_closed()
         connection.abort()
         return grown
 
     grown = asyncio.run(attack())
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_requests_that_want_answers_which_nobody_reads_are_cut_off(bastion):
@@ -113,7 +123,7 @@ def test_requests_that_want_answers_which_nobody_reads_are_cut_off(bastion):
         return grown
 
     grown = asyncio.run(attack())
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_ten_thousand_tiny_packets_to_somebody_who_does_not_read_cost_little(bastion):
@@ -131,7 +141,7 @@ def test_ten_thousand_tiny_packets_to_somebody_who_does_not_read_cost_little(bas
         return grown
 
     grown = asyncio.run(attack())
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_a_hundred_channels_and_ten_thousand_refused_ones_leave_nothing(bastion):
@@ -149,7 +159,7 @@ def test_a_hundred_channels_and_ten_thousand_refused_ones_leave_nothing(bastion)
         return grown
 
     grown = asyncio.run(attack())
-    assert grown < GROWTH, f"{grown / MIB:.0f} MiB"
+    bounded(grown)
 
 
 def test_a_stalled_transfer_goes_on_and_loses_nothing(bastion):

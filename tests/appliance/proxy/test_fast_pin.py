@@ -6,11 +6,12 @@ from pathlib import Path
 import asyncssh
 import pytest
 from asyncssh.encryption import GCMEncryption
-from asyncssh.packet import UInt32
+from asyncssh.packet import Boolean, NameList, UInt32
 
 from appliance.proxy.errors import SeamsChanged
 from appliance.proxy.fast import version
 from appliance.proxy.fast.aead import CachedGCM, faster
+from appliance.proxy.fast.server import _firsts, _guesses
 
 
 def test_the_installed_asyncssh_is_the_one_the_seams_were_written_for():
@@ -56,3 +57,19 @@ def test_the_cached_cipher_refuses_a_changed_packet():
 
 def test_other_ciphers_are_left_alone():
     assert faster(None) is None
+
+
+def kexinit(kex, host_keys, *, guesses=True):
+    lists = NameList(kex) + NameList(host_keys) + NameList([b"x"]) * 6 + NameList([]) * 2
+    return bytes([20]) + bytes(16) + lists + Boolean(guesses) + UInt32(0)
+
+
+def test_a_guess_is_right_only_if_both_first_choices_agree():
+    ours = kexinit([b"a", b"b"], [b"k", b"l"])
+    assert _guesses(ours)
+    assert not _guesses(kexinit([b"a"], [b"k"], guesses=False))
+    assert _firsts(kexinit([b"a", b"c"], [b"k"])) == _firsts(ours)
+    for other in (kexinit([b"b", b"a"], [b"k"]), kexinit([b"a"], [b"l", b"k"])):
+        assert _firsts(other) != _firsts(ours)
+    with pytest.raises(asyncssh.ProtocolError):
+        _firsts(kexinit([], [b"k"]))
