@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from appliance.client.api import SESSION_HEADER
+from appliance.broker.callers import Person
+from appliance.client.api import PROOF_HEADER, SESSION_HEADER
 from appliance.domain import codec
-from appliance.domain.errors import NotFound, SallyportError, Throttled, Unavailable
+from appliance.domain.errors import NotFound, ProofNeeded, SallyportError, Throttled, Unavailable
 from appliance.domain.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from appliance.broker.callers import Identity
 
 Broker = Callable[[str, "Identity", object], object]
+MAX_PROOF = 128
+"""Characters of a challenge's id that are looked at."""
 MAX_BODY = 4 << 20
 """Bytes of a request: a recording block of 1 MiB in base64 fits, four of them do not."""
 
@@ -56,12 +60,18 @@ def _call(broker: Broker, identify: Identify, name: str) -> bytes:
     if operation is None:
         raise NotFound(f"there is no operation {name[:64]!r}")
     identity = identify(request.environ, request.headers.get(SESSION_HEADER))
+    if isinstance(identity, Person):
+        identity = replace(identity, proof=request.headers.get(PROOF_HEADER, "")[:MAX_PROOF])
     value: Any = codec.loads(operation.request, request.get_data() or b"{}")
     return codec.dumps(broker(name, identity, value))
 
 
 def _refusal(error: SallyportError) -> Response:
     response = _error_response(error.status, error.code, str(error))
+    if isinstance(error, ProofNeeded):
+        response.set_data(
+            codec.dumps({"error": error.code, "message": str(error), "challenge": error.challenge})
+        )
     if isinstance(error, Throttled):
         document = {"error": error.code, "message": str(error), "retry_after": error.retry_after}
         response.set_data(codec.dumps(document))

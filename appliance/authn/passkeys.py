@@ -68,23 +68,37 @@ class Passkeys:
         return done.credential.credential_id, json.dumps(done.credential.to_dict())
 
     def begin_authentication(
-        self, *, handle: bytes | None, credentials: tuple[str, ...], now: datetime
+        self,
+        *,
+        handle: bytes | None,
+        credentials: tuple[str, ...],
+        now: datetime,
+        scope: str = SIGN_IN,
+        challenge: bytes | None = None,
     ) -> tuple[dict[str, Any], str]:
         """Return request options and the ceremony's state.
 
-        Without a handle any passkey of this site may answer, and must verify its user.
+        Without a handle any passkey of this site may answer, and must verify its user. A `challenge` of
+        32 bytes is one derived from what is agreed to; without it, it is random.
         """
         options, state = self.relying_party.begin_authentication(
             now=now,
             credentials=[Credential.from_dict(json.loads(each)) for each in credentials],
             user_handle=handle,
             user_verification="required" if handle is None else "preferred",
-            scope=SIGN_IN,
+            scope=scope,
+            challenge=challenge,
         )
         return options, json.dumps(state.to_dict())
 
     def complete_authentication(
-        self, state: str, response: Mapping[str, Any], *, credentials: Mapping[bytes, str], now: datetime
+        self,
+        state: str,
+        response: Mapping[str, Any],
+        *,
+        credentials: Mapping[bytes, str],
+        now: datetime,
+        scope: str = SIGN_IN,
     ) -> PasskeyProof:
         """Judge an assertion by one of these credentials; raises `Denied`, of it `CloneSuspected`."""
 
@@ -95,7 +109,7 @@ class Passkeys:
         try:
             begun = AuthenticationState.from_dict(json.loads(state))
             result = self.relying_party.complete_authentication(
-                begun, response, lookup=lookup, now=now, scope=SIGN_IN
+                begun, response, lookup=lookup, now=now, scope=scope
             )
         except WebAuthnError as error:
             raise Denied(f"assertion refused: {error}") from error

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.broker.access import Access
 from appliance.broker.accounts import Accounts
+from appliance.broker.actions import Actions
 from appliance.broker.authorities import Authorities
 from appliance.broker.browser_logins import BrowserLogins
+from appliance.broker.challenges import Challenges
 from appliance.broker.connect import Connect
 from appliance.broker.credentials import Credentials, WebSessions
 from appliance.broker.enrolment import Enrolment
@@ -54,6 +56,7 @@ class Rooms:
     journal: Journal
     resources: Resources
     access: Access
+    challenges: Challenges
 
 
 def table(rooms: Rooms) -> dict[str, UseCase]:
@@ -105,6 +108,8 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "krl.read": rooms.register.krl,
         "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
+        "challenges.show": rooms.challenges.show,
+        "challenges.answer": rooms.challenges.answer,
         "access.why": rooms.access.why,
         "access.list": rooms.access.list,
         "resources.get": rooms.resources.get,
@@ -119,6 +124,7 @@ class Broker:
     """Answers operations: the gate first, then the use case."""
 
     gate: Gate
+    actions: Actions
     use_cases: Mapping[str, UseCase]
 
     def __post_init__(self) -> None:
@@ -130,6 +136,7 @@ class Broker:
         """Do one operation; raises a `SallyportError`. What was denied is in the log, wherever it was."""
         self.gate.check(OPERATIONS[name], identity)
         try:
+            self.actions.check(OPERATIONS[name], identity, request)
             return self.use_cases[name](identity, request)
         except Denied as error:
             if not error.recorded:

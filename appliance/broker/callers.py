@@ -40,6 +40,8 @@ class Person:
     user: str
     source: str = ""
     web_session: str = ""
+    proof: str = ""
+    """The challenge they met for this call, if they did."""
     expires_at: datetime | None = None
     """When the client certificate ends; None for a web session."""
     kind: Caller = Caller.PERSON

@@ -9,6 +9,7 @@ from appliance.broker.authorities import Authorities
 from appliance.broker.issue import Issuer
 from appliance.broker.ports import Clock, Egress, Randomness, Trail
 from appliance.broker.roles import Roles
+from appliance.broker.session_check import SessionCheck, Target
 from appliance.broker.state import State, serial_name
 from appliance.certificates import templates
 from appliance.certificates.lifetimes import Lifetimes
@@ -52,6 +53,7 @@ class Connect:
     state: State
     authorities: Authorities
     roles: Roles
+    check: SessionCheck
     issuer: Issuer
     lifetimes: Lifetimes
     egress: Egress
@@ -146,13 +148,21 @@ class Connect:
         self, visitor: Visitor, node: Node, login: str, request: ssh.ConnectRequest
     ) -> ssh.SessionApproved | ssh.MoreProof | ssh.AccessRefused:
         now, ends = self.clock.now(), visitor.certificate.valid_before
-        proofs = _proofs(request.evidence, now)
+        target = Target(
+            user=visitor.user.name,
+            login=login,
+            node=node.name,
+            source=request.evidence.source,
+            session_hash=request.evidence.session_hash,
+        )
+        wrong = self.check.answered(target, request.answers)
+        proofs = (*_proofs(request.evidence, now), *self.check.proofs(target, request.answers))
         decision = self.roles.decide(visitor.user, node, login, now, expires=ends, proofs=proofs)
         match decision:
             case AccessDeny(explanation=explanation):
                 raise Denied(str(explanation), message=f"login {login} on {node.name} is not allowed")
             case AccessNeed(factors=factors):
-                return ssh.MoreProof(factors=tuple(sorted(factors)))
+                return self.check.ask(target, factors, request.answers, "; ".join(wrong))
             case AccessPermit(options=options):
                 self._check_options(options, request.evidence)
                 return self._approve(visitor, node, login, options, request)

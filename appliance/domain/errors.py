@@ -6,6 +6,7 @@
     ├── Exists         it is there already
     ├── Conflict       somebody else changed it first
     ├── Denied         the peer hears only "access denied"; the reason goes to the audit
+    ├── ProofNeeded    a fresh proof is needed first; names the challenge to answer
     ├── Throttled      too many tries; says how long to wait
     ├── Sealed         the token's PIN has not been released
     └── Unavailable    something this needs is not there now (token, disk, peer); try again
@@ -67,6 +68,17 @@ class Denied(SallyportError):  # noqa: N818
         """Whether the audit log has it already."""
 
 
+class ProofNeeded(SallyportError):  # noqa: N818
+    """A fresh proof of a second factor is needed; the same call with the met challenge goes on."""
+
+    code = "proof_needed"
+    status = 401
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("this has to be confirmed with a second factor")
+        self.challenge = challenge
+
+
 class Throttled(SallyportError):  # noqa: N818
     """Too many tries; `retry_after` is in whole seconds."""
 
@@ -94,5 +106,16 @@ class Unavailable(SallyportError):  # noqa: N818
 
 ERRORS: dict[str, type[SallyportError]] = {
     error.code: error
-    for error in (Invalid, NotFound, Exists, Conflict, Denied, Throttled, Sealed, Unavailable, SallyportError)
+    for error in (
+        Invalid,
+        NotFound,
+        Exists,
+        Conflict,
+        Denied,
+        ProofNeeded,
+        Throttled,
+        Sealed,
+        Unavailable,
+        SallyportError,
+    )
 }

@@ -34,9 +34,11 @@ from appliance.authn.throttle import Curve
 from appliance.broker import state as repositories
 from appliance.broker.access import Access
 from appliance.broker.accounts import Accounts, Links
+from appliance.broker.actions import Actions
 from appliance.broker.authorities import Authorities
 from appliance.broker.broker import Broker, Rooms, table
 from appliance.broker.browser_logins import BrowserLogins
+from appliance.broker.challenges import Challenges
 from appliance.broker.connect import Connect
 from appliance.broker.credentials import Credentials, WebSessions
 from appliance.broker.enrolment import Enrolment
@@ -53,6 +55,7 @@ from appliance.broker.register import Register
 from appliance.broker.resources import Resources
 from appliance.broker.roles import Roles
 from appliance.broker.rotation import Rotation
+from appliance.broker.session_check import SessionCheck
 from appliance.broker.sessions import Edge, Seen, Sessions
 from appliance.broker.sign_in import SignIn
 from appliance.broker.state import State
@@ -247,6 +250,18 @@ def compose(ground: Ground) -> Rooms:
         clock=clock,
         preferences=preferences,
     )
+    challenges = Challenges(
+        state=state,
+        codes=codes,
+        passkeys=passkeys,
+        vault=vault,
+        throttle=sign_in.throttle,
+        preferences=preferences,
+        random=random,
+        trail=trail,
+        clock=clock,
+        cluster=cluster,
+    )
     credentials = Credentials(
         state=state,
         sign_in=sign_in,
@@ -316,6 +331,7 @@ def compose(ground: Ground) -> Rooms:
             state=state,
             authorities=authorities,
             roles=roles,
+            check=SessionCheck(challenges=challenges, web_address=web_address),
             issuer=issuer,
             lifetimes=lifetimes,
             egress=route_source,
@@ -341,6 +357,7 @@ def compose(ground: Ground) -> Rooms:
             state=state, custody=ground.custody, authorities=authorities, trail=trail, clock=clock
         ),
         register=register,
+        challenges=challenges,
         access=Access(state=state, roles=roles, clock=clock, life=lifetimes.longest),
         resources=Resources(
             state=state, roles=roles, kinds=_kinds(ground, preferences), trail=trail, clock=clock
@@ -401,16 +418,12 @@ def _info(ground: Ground, authorities: Authorities, preferences: Preferences) ->
     )
 
 
-def broker(ground: Ground, rooms: Rooms) -> Broker:
-    """Return the table of use cases behind its gate."""
-    gate = Gate(state=ground.state, roles=rooms.accounts.roles, trail=ground.trail, clock=ground.clock)
-    return Broker(gate=gate, use_cases=table(rooms))
-
-
 def answering(ground: Ground, rooms: Rooms) -> Broker:
-    """Return the table of use cases behind its gate."""
+    """Return the table of use cases behind its two gates."""
     gate = Gate(state=ground.state, roles=rooms.accounts.roles, trail=ground.trail, clock=ground.clock)
-    return Broker(gate=gate, use_cases=table(rooms))
+    challenges = rooms.challenges
+    actions = Actions(challenges=challenges, preferences=challenges.preferences, trail=ground.trail)
+    return Broker(gate=gate, actions=actions, use_cases=table(rooms))
 
 
 def _listen(ground: Ground, rooms: Rooms) -> Iterator[listeners.Listener]:

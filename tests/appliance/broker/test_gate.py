@@ -23,6 +23,8 @@ OWN_MATTERS = {
     "authorities.list": "public keys, which people need to verify with",
     "browser_logins.answer": "answers for the caller alone; the use case demands a browser session",
     "browser_logins.show": "found by an id of 128 random bits",
+    "challenges.answer": "a proof of one's own, for what was asked of oneself",
+    "challenges.show": "what is asked of oneself",
     "cluster.ping": "what anyone may know (M4)",
     "identities.sign": "for oneself, never longer than what one holds: decided in the use case",
     "krl.read": "revoked serials, public as the list that every sshd gets",
@@ -316,6 +318,7 @@ READING = {
     "read",
     "show",
     "status",
+    "why",
 }
 """Last words of the names of operations that grant or change nothing that lasts."""
 
@@ -326,6 +329,7 @@ def test_every_operation_that_changes_something_is_tried_here(box):
         "recordings.append": "the recording itself; that it exists is session.start",
         "recordings.finish": "its event holds the digest, which is known when it is closed",
         "browser_logins.collect": "issues by the same path as login.issue",
+        "challenges.answer": "tried in test_admin_actions, where there is something to answer",
     }
     assert not OPERATIONS.keys() - reading - exempt.keys() - prepare(box).requests.keys()
 
