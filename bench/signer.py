@@ -217,14 +217,14 @@ def _ssh_keygen(folder: Path, seconds: float) -> float:
         "ssh-keygen",
         "-q",
         "-s",
-        folder / "ca",
+        str(folder / "ca"),
         "-I",
         "joe",
         "-n",
         "root",
         "-V",
         "+5m",
-        folder / "user.pub",
+        str(folder / "user.pub"),
     ]
     done, begin = 0, time.monotonic()
     while time.monotonic() - begin < seconds:

@@ -39,7 +39,7 @@ def _random(site: Site, plan: Plan, whole: int = 192) -> Payload:
 
 
 def _text(site: Site, plan: Plan) -> Payload:
-    return text_payload(site.folder, plan.size(96, 16) * MIB)
+    return text_payload(site.folder, plan.size(96, 48) * MIB)
 
 
 def _cpu_row(pairs: Sequence[tuple[Measured, Measured]], note: str = "") -> Row:
