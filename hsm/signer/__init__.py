@@ -9,9 +9,11 @@ note       checkpoints of the audit log as signed notes
 drafts     request → bytes to be signed → answer
 ledger     every signature, durably, before it is made; serial numbers
 token      sealed, open, or gone for the moment
+signing    entered, signed, verified, linted again; or void
+verifying  the check of one signature while the next one is made
 desk       the work, without sockets and threads
 queue      who is next
-server     sockets and the two threads
+server     sockets and threads
 client     the other side
 ```
 Nothing here signs bytes that somebody hands in. `server` says how the process is started.

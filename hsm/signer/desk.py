@@ -4,8 +4,7 @@
 request ─permit→ (table, rate) ─draft→ Draft ─ledger→ entry on the disk ─token→ signature ─verify→ answer
 ```
 `plan` runs where requests come in; it answers at once what needs no token. `execute` runs where the token
-is; of a batch all entries are on the disk before the first signature is made. An entry that comes to
-nothing gets a `void` line.
+is, by way of `signing`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from hsm.encoding import public_key, signature
 from hsm.errors import HsmError, TokenFault
 from hsm.naming import KeyName, Namespace
 from hsm.provider import PREFERENCE, Algorithm, Attester, KeyInfo, KeyProvider, Probe, Prober
@@ -52,6 +50,7 @@ from hsm.signer.protocol import (
     StatusReport,
     Unseal,
 )
+from hsm.signer.signing import Signing
 from hsm.signer.token import Token, refusal_of
 
 if TYPE_CHECKING:
@@ -64,7 +63,6 @@ Command = CreateKey | Preflight | Attest | Seal | Unseal
 TLS_PREFERENCE = (Algorithm.P256, Algorithm.P384, Algorithm.RSA3072, Algorithm.RSA4096, Algorithm.ED25519)
 NOTE_PREFERENCE = (Algorithm.ED25519, Algorithm.P256, Algorithm.P384)
 PREFLIGHT_SIGNATURES = 20
-MIN_PACE = 1e-6
 _ROLES = frozenset(Ca)
 PREFLIGHT_SECONDS = 1.0
 PREFLIGHT_TEXT = b"sallyport signer: a signature made to see how long it takes\n"
@@ -136,11 +134,13 @@ class Desk:
         self._steady = steady
         self._random = random
         self._buckets: dict[tuple[str, Ca], TokenBucket] = {}
-        self._loaded: dict[bytes, public_key.SigningPublicKey] = {}
+        self._signing = Signing(self._namespace, token, ledger, steady)
         self._adopted: KeyProvider | None = None
-        self.signatures = 0
-        self.pace = 1.0
-        """Seconds that a signature takes lately, with its check; a smoothed figure."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds that the token takes for a signature lately; a smoothed figure."""
+        return self._signing.pace
 
     # -- where requests come in
 
@@ -175,7 +175,7 @@ class Desk:
             head=self._ledger.head,
             waiting=waiting,
             queue_size=size,
-            signatures=self.signatures,
+            signatures=self._signing.signatures,
         )
 
     def _draft(
@@ -249,13 +249,12 @@ class Desk:
                         yield index, SignerError(Code.LIMIT, shrunk)
                     else:
                         kept.append((index, task.work, str(task.caller)))
-            numbers = self._ledger.append([(draft.kind, {"by": by, **draft.entry}) for _, draft, by in kept])
+            entered = self._signing.enter(kept)
         except HsmError as error:
             refused = {index for index, _, _ in kept} or {index for index, _ in tasks}
             yield from ((index, refusal_of(error)) for index in refused)
             return
-        for (index, draft, _), number in zip(kept, numbers, strict=True):
-            yield index, self._sign(provider, draft, number)
+        yield from self._signing.sign(provider, entered)
 
     def _shrunk(self, draft: Draft) -> str:
         """Say what is wrong with a checkpoint of a log that went back, and remember the one that did not."""
@@ -267,34 +266,6 @@ class Desk:
             return f"the log {origin} was signed at size {last_size} already, with another history"
         self._memory.logs[origin] = size, root
         return ""
-
-    def _sign(self, provider: KeyProvider, draft: Draft, number: int) -> Answer | SignerError:
-        begin = self._steady()
-        try:
-            made = provider.sign(self._label(draft.key), draft.to_be_signed)
-            if not signature.verify_with(self._load(draft.key.public_key), draft.to_be_signed, made):
-                raise TokenFault("the token's signature does not verify; it was thrown away")
-            answer = draft.finish(made, number)
-        except HsmError as error:
-            self._token.heard(error)
-            self._void(number, error)
-            return refusal_of(error)
-        self._token.heard(None)
-        self.signatures += 1
-        self.pace += (max(self._steady() - begin, MIN_PACE) - self.pace) / 8
-        return answer
-
-    def _void(self, number: int, error: HsmError) -> None:
-        with contextlib.suppress(SignerError):  # the caller hears of the first failure in any case
-            self._ledger.append([("void", {"entry": number, "why": str(error)})])
-
-    def _load(self, blob: bytes) -> public_key.SigningPublicKey:
-        if blob not in self._loaded:
-            self._loaded[blob] = public_key.load(blob)
-        return self._loaded[blob]
-
-    def _label(self, key: PublicKey) -> str:
-        return self._namespace.label(KeyName(role=key.ca, generation=key.generation))
 
     def _ready(self) -> KeyProvider:
         """Return the provider; the first time after it was opened, look at its keys."""
@@ -315,6 +286,7 @@ class Desk:
 
     def close(self) -> None:
         """Log out and let go of the ledger."""
+        self._signing.close()
         self._token.seal("the signer stopped")
         self._ledger.close()
 
@@ -380,7 +352,7 @@ class Desk:
         provider, key = self._ready(), self._key(command.ca, command.generation)
         if not isinstance(provider, Attester):
             raise SignerError(Code.UNSUPPORTED, "the token attests nothing")
-        found = provider.attest(self._label(key))
+        found = provider.attest(self._signing.label(key))
         return AttestationReport(kind=found.kind, statement=found.statement, certificates=found.certificates)
 
     def _seal(self, caller: Caller) -> Done:
@@ -424,7 +396,7 @@ class Desk:
             yield f"the token has {probe.free_slots} free places; a rotation of all keys needs {len(Ca)}"
         there = {info.label for info in provider.list()}
         for key in self._memory.keys.values():
-            if self._label(key) not in there:
+            if self._signing.label(key) not in there:
                 yield f"the {key.ca} key {key.generation} is not on the token"
 
     def _measure(self, provider: KeyProvider) -> int:
@@ -432,7 +404,7 @@ class Desk:
         key = max((place for place in self._memory.keys if place[0] is Ca.AUDIT), default=None)
         if key is None:
             return 0
-        label, begin, made = self._label(self._memory.keys[key]), self._steady(), 0
+        label, begin, made = self._signing.label(self._memory.keys[key]), self._steady(), 0
         while made < PREFLIGHT_SIGNATURES and self._steady() - begin < PREFLIGHT_SECONDS:
             provider.sign(label, PREFLIGHT_TEXT + self._random(NONCE_SIZE))
             made += 1

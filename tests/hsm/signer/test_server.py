@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hsm import uri
 from hsm.algorithm import Algorithm
 from hsm.encoding import certificate, public_key, signature
-from hsm.errors import StoreDamaged
+from hsm.errors import StoreDamaged, TokenFault
 from hsm.file import FileProvider
 from hsm.naming import Namespace
 from hsm.pkcs11 import Pkcs11Provider
@@ -30,7 +30,18 @@ from hsm.signer import codec
 from hsm.signer.client import SignerClient
 from hsm.signer.ledger import IssuedCertificate, Ledger, compare_with_register, entries, verify_ledger
 from hsm.signer.limits import DEFAULT_AUTH, DEFAULT_LIMITS, CertificateLimits, LimitTable, Rate, parse
-from hsm.signer.protocol import Ca, Code, Option, SealState, SignCaCertificate, SignerError, Status, Usage
+from hsm.signer.protocol import (
+    Ca,
+    Code,
+    Issued,
+    Option,
+    SealState,
+    SignCaCertificate,
+    SignerError,
+    SignUserCertificate,
+    Status,
+    Usage,
+)
 from tests.support import softhsm
 from tests.support.certificates import (
     host_request,
@@ -439,6 +450,50 @@ def test_a_signature_that_does_not_verify_never_leaves_and_is_voided(tmp_path):
     assert found[-1].fields["entry"] == found[-2].number
 
 
+class Fickle(Wrong):
+    """A fast provider of which some signatures are wrong, and some calls fail."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.calls = 0
+
+    def sign(self, label, message):
+        self.calls += 1
+        if self.calls % 7 == 0:
+            raise TokenFault("not this time")
+        return self._inner.sign(label, message + b"!" * (self.calls % 5 == 0))
+
+
+def test_of_many_made_side_by_side_only_the_good_ones_leave_and_the_others_are_voided(tmp_path):
+    with running_signer(tmp_path, opener=lambda pin: Fickle(file_opener(tmp_path)(pin))) as running:
+        running.auth.create_key(Ca.USER, 1)
+        answers = _ask_at_once(tmp_path / "auth.sock", user_request(), 200)
+        issued = [codec.read_answer(payload, SignUserCertificate)[1] for payload in answers]
+        good = [answer for answer in issued if isinstance(answer, Issued)]
+        assert all(_verifies(running, Ca.USER, answer.certificate) for answer in good)
+        found = list(entries(running.ledger_path, CLUSTER))
+    assert "verify" not in {thread.name for thread in threading.enumerate()}
+    failed = {number for number in range(1, 201) if not (number % 5 and number % 7)}
+    assert len(issued) == 200
+    assert len(good) == 200 - len(failed)
+    voided = {entry.fields["entry"] for entry in found if entry.kind == "void"}
+    signed = {entry.number for entry in found if entry.kind == "sign"}
+    assert len(voided) == len(failed)
+    assert voided <= signed
+    assert voided.isdisjoint({answer.entry for answer in good})
+
+
+def _ask_at_once(path, request, count):
+    """Send so many requests on one connection and return the payloads of their answers."""
+    deframer, answers = codec.Deframer(), []
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"".join(codec.write_request(number, request) for number in range(1, count + 1)))
+        while len(answers) < count:
+            answers += deframer.feed(connection.recv(1 << 16))
+    return answers
+
+
 class Slow:
     """A token that takes its time: `seconds` for each signature."""
 
@@ -518,7 +573,9 @@ def _softhsm_opener(label):
 def test_softhsm_is_pulled_under_load_and_put_back_and_no_certificate_is_wrong(tmp_path):
     store, label = softhsm.shared_store(), softhsm.fresh_label()
     token = store.make_token(label)
-    with running_signer(tmp_path, opener=_softhsm_opener(label)) as running:
+    rate = {"auth": {"certificates": {"user": {"rate": {"per_second": 1e6, "burst": 1_000_000}}}}}
+    config = make_config(tmp_path, parse(rate))
+    with running_signer(tmp_path, opener=_softhsm_opener(label), config=config) as running:
         running.auth.create_key(Ca.USER, 1)
         outcomes, stop = [], threading.Event()
 
