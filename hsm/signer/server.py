@@ -8,7 +8,8 @@ To start one (the composition root of the signer process does no more than this)
     SignerServer(config, token, ledger, memory, clock).serve() # until SIGTERM
 
 One thread runs the event loop: it reads frames, parses, checks limits and drafts. One other thread
-alone touches token and ledger, one operation at a time; what waits for it is handed out fairly.
+alone touches token and ledger, one operation at a time; what waits for it is handed out fairly. A
+third one only verifies what a fast token has signed, while the token signs on.
 Of requests that wait together, as many share one sync of the ledger as the token can sign in about
 two milliseconds, or in twice the time of a sync where the disk is slower. A module that crashes takes
 this process along; its supervisor starts it again, and clients get UNAVAILABLE.
@@ -271,6 +272,7 @@ class _Connection(asyncio.Protocol):
         self._waiting = set[int]()
         self._caller: Caller | None = None
         self._transport: asyncio.Transport | None = None
+        self._unsent = list[bytes]()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the peer in, or tell it no and close."""
@@ -328,8 +330,16 @@ class _Connection(asyncio.Protocol):
             self._write(codec.write_answer(number, result))
 
     def _write(self, frame: bytes) -> None:
+        """Send with everything else that is said in this turn of the loop, in one write."""
         if self._transport is not None:
-            self._transport.write(frame)
+            if not self._unsent:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._unsent.append(frame)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and unsent:
+            self._transport.write(b"".join(unsent))
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read."""
@@ -343,6 +353,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close after what was written."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
