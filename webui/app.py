@@ -12,6 +12,7 @@ from appliance import player
 from webui import (
     account,
     browser_login,
+    confirm,
     events,
     forms,
     node_files,
@@ -40,6 +41,7 @@ MAX_FORM_PARTS = 64
 BLUEPRINTS = (
     account.pages,
     browser_login.pages,
+    confirm.pages,
     events.pages,
     node_files.doors,
     nodes.pages,
@@ -72,7 +74,7 @@ def create_app(config: WebConfig, api: Api, *, clock: Callable[[], float] = time
         cluster=ClusterFacts(api, clock),
         calls=RateLimit(rate=limits.calls_per_second, burst=limits.calls_burst, clock=clock),
     )
-    for part in (security, forms, present, refusals):
+    for part in (security, forms, present, refusals, confirm):
         part.install(app)
     app.jinja_env.globals["may"] = person.may
     for blueprint in BLUEPRINTS:

@@ -56,7 +56,8 @@ def api() -> Api:
     """Return the client that acts as the signed-in person; raises `SignInNeededError`."""
     if not session_token():
         raise SignInNeededError
-    return settings().api.for_web_session(session_token())
+    client = settings().api.for_web_session(session_token())
+    return client.with_proof(g.proof) if g.get("proof") else client
 
 
 def person() -> Whoami:
