@@ -1,4 +1,4 @@
-"""`sallyctl auth|certs|hsm|seal`: authorities, certificates, the token."""
+"""`sallyctl auth|certs|hsm`: authorities, certificates, the token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from appliance.cli.durations import TtlType
 from appliance.domain.operations import custody, people
 from appliance.domain.operations.operation import Nothing
 from appliance.domain.records import AuthorityKind, RotationPhase
-from hsm.signer.protocol import Ca, SealState
+from hsm.signer.protocol import Ca
 
 if TYPE_CHECKING:
     from appliance.cli.console import Console
@@ -309,34 +309,3 @@ def ledger_verify(console: Console) -> None:
     text = "\n".join(found) if found else "The ledger is whole, and the register agrees with it."
     output.show(found, lambda: text)
     sys.exit(1 if found else 0)
-
-
-@click.command(cls=frame.Answer)
-@click.pass_obj
-def seal(console: Console) -> None:
-    """Make the signer forget its PIN: nothing can be signed until somebody unseals it."""
-    console.signer.seal()
-    click.echo("Sealed. Everything else goes on; sallyctl unseal opens it again.")
-
-
-@click.command(cls=frame.Answer)
-@click.option("--pin-file", type=click.Path(dir_okay=False, path_type=Path), help="A file with the PIN.")
-@click.pass_obj
-def unseal(console: Console, pin_file: Path | None) -> None:
-    """Give the signer its PIN. A wrong one is tried once, and never as the token's last try."""
-    from hsm.secret import Secret
-
-    pin = (
-        pin_file.read_bytes().strip() if pin_file else click.prompt("PIN", hide_input=True, err=True).encode()
-    )
-    console.signer.unseal(Secret(pin))
-    click.echo("Open.")
-
-
-@click.command("seal-status", cls=frame.Answer)
-@click.pass_obj
-def seal_status(console: Console) -> None:
-    """Say whether the signer is sealed; status 1 when it can't sign."""
-    report = console.signer.status()
-    output.show(report, lambda: str(report.state) + (f": {report.reason}" if report.reason else ""))
-    sys.exit(0 if report.state is SealState.OPEN else 1)

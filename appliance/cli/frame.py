@@ -26,8 +26,11 @@ EXIT = {
 SHELLS = ("bash", "zsh", "fish")
 
 
-def run(group: click.Group, name: str) -> None:
-    """Run a command line to its end; what was expected to go wrong is one sentence and a status."""
+def run(group: click.Group, name: str, *, expected: tuple[type[Exception], ...] = ()) -> None:
+    """Run a command line to its end; what was expected to go wrong is one sentence and a status.
+
+    `expected` are further errors whose message is that sentence.
+    """
     try:
         group.main(prog_name=name, standalone_mode=False)
     except click.exceptions.Abort:
@@ -41,6 +44,8 @@ def run(group: click.Group, name: str) -> None:
         _leave(str(error), 2)
     except SallyportError as error:
         _leave(f"{name}: {error}", EXIT.get(error.code, 1))
+    except expected as error:
+        _leave(f"{name}: {error}", 1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from appliance.cli import access_commands, custody_commands, frame, output, resource_commands
+from appliance.cli import access_commands, custody_commands, frame, output, resource_commands, seal_commands
 from appliance.cli.console import Console
 from appliance.cli.durations import TtlType
 from appliance.domain.operations import custody, journal, nodes, people
@@ -295,9 +295,9 @@ def _details(event: dict[str, Any]) -> str:
 cli.add_command(custody_commands.auth)
 cli.add_command(custody_commands.certs)
 cli.add_command(custody_commands.hsm)
-cli.add_command(custody_commands.seal)
-cli.add_command(custody_commands.unseal)
-cli.add_command(custody_commands.seal_status)
+cli.add_command(seal_commands.seal)
+cli.add_command(seal_commands.unseal)
+cli.add_command(seal_commands.seal_status)
 cli.add_command(access_commands.group)
 for command in resource_commands.COMMANDS:
     cli.add_command(command)
@@ -306,7 +306,10 @@ frame.add_common(cli, "sallyctl")
 
 def main() -> None:
     """Run the command line."""
-    frame.run(cli, "sallyctl")
+    from authenticators.errors import DeviceError
+    from hsm.errors import HsmError
+
+    frame.run(cli, "sallyctl", expected=(HsmError, DeviceError))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _plain(node: Any) -> Any:
 
 
 def _line(name: str, document: Any, detail: ErrorDetails) -> str:
-    path = [part for part in detail["loc"] if part not in {"file", "pkcs11"}]
+    path = [part for part in detail["loc"] if part not in {"file", "pkcs11", "piv"}]
     line, column = _position(document, path)
     key = ".".join(str(part) for part in path) or "the file"
     return f"{name}:{line}:{column}: {key}: {_meaning(detail, path)}"

@@ -10,7 +10,7 @@ import re
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -44,6 +44,11 @@ def _node_name(value: str) -> str:
         return names.node_name(value.lower())
     except Invalid as error:
         raise ValueError(str(error)) from error
+
+
+def _text(value: object) -> object:
+    """Read a serial number that was written without quotes."""
+    return str(value) if type(value) is int else value
 
 
 Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0)]
@@ -224,8 +229,25 @@ class Pkcs11Token(Section):
     """`pkcs11`."""
     uri: str
     """The token by an RFC 7512 URI: `pkcs11:token=ca?module-path=/usr/lib/softhsm/libsofthsm2.so`."""
+    profile: Literal["generic", "softhsm", "yubihsm2", "nitrokey-hsm", "tpm2-pkcs11"] = "generic"
+    """What the library can't be asked: see docs/hardware.md."""
     pin_file: Path | None = None
     """A file with the user PIN. Without it the signer starts sealed until the PIN is given at the console."""
+
+
+class PivToken(Section):
+    """The PIV applet of a YubiKey, over PC/SC."""
+
+    provider: Literal["piv"]
+    """`piv`."""
+    serial: Annotated[str, BeforeValidator(_text)] = Field(default="any", pattern=r"^(any|[0-9]{1,10})$")
+    """The key's serial number, or `any` for the first that is found."""
+    pin_file: Path | None = None
+    """A file with the PIN. Without it the signer starts sealed until the PIN is given at the console."""
+    management_key_file: Path | None = None
+    """A file with the management key (AES, hexadecimal). Without it keys can be used and none can be made."""
+    attestation_roots: Path | None = None
+    """PEM certificates that may vouch for where a key was made: Yubico's PIV root, or your own."""
 
 
 class SignerService(Section):
@@ -233,10 +255,19 @@ class SignerService(Section):
 
     enabled: bool = True
     """Whether this machine runs it."""
-    token: Annotated[FileToken | Pkcs11Token, Field(discriminator="provider")] = FileToken()
+    token: Annotated[FileToken | Pkcs11Token | PivToken, Field(discriminator="provider")] = FileToken()
     """Where the private keys are."""
-    signatures_per_minute: int = Field(default=6000, ge=1, le=10_000_000)
-    """How many signatures the auth service may ask for in a minute."""
+    unseal: Literal["prompt", "yubikeys", "systemd-creds"] | None = None
+    """How the PIN is released where there is no `pin_file`. `prompt`: a person types it at the console;
+    `yubikeys`: several holders' YubiKeys together; `systemd-creds`: the machine's TPM."""
+    limits: dict[str, Any] = {}
+    """The signer's own limits, by caller, where they differ from the built-in ones: see docs/hardware.md."""
+
+    @model_validator(mode="after")
+    def _one_way_to_the_pin(self) -> SignerService:
+        if self.unseal is not None and self.token.pin_file is not None:
+            raise ValueError("a pin_file of the token and a sealed start (unseal) exclude each other")
+        return self
 
 
 class ProxyService(Section):

@@ -7,7 +7,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from appliance.domain.errors import Denied, SallyportError, Throttled
+from appliance.domain.errors import Denied, SallyportError, Sealed, Throttled
 from appliance.domain.operations import ssh
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class Authority:
         try:
             return await self.ask(name, request)
         except (Denied, Throttled) as error:
+            return ssh.AccessRefused(message=str(error))
+        except Sealed as error:
             return ssh.AccessRefused(message=str(error))
         except SallyportError as error:
             log.warning("%s could not be decided: %s", name, error)

@@ -5,20 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event as Signal
 from typing import TYPE_CHECKING
-
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from appliance import __version__
 from appliance.api import listeners
@@ -74,6 +65,7 @@ from appliance.domain.operations.people import ClusterInfo
 from appliance.domain.records import AuthorityKind
 from appliance.recording.store import RecordingStore
 from appliance.roles import notify
+from appliance.roles.api_tls import ApiTls, released
 from appliance.roles.checkpoints import TREE, begin, checkpointer, on_pressure
 from appliance.roles.clock_check import check_clock
 from appliance.roles.layout import Layout, closed, secret_file
@@ -131,10 +123,12 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
         if not arguments.accept_clock:
             check_clock(ground.trail, ground.clock)
         rooms = compose(ground)
-        rooms.authorities.establish()
+        api_tls = ApiTls(ground.layout.auth, rooms, ground.addresses.api_hosts, ground.clock)
+        if not released(stop, rooms.authorities.establish) or not released(stop, api_tls.context):
+            return
         begin(_checkpoints(ground, raw, rooms), closing)
         ground.trail.record(Event(name=EventName.SERVICE_START, detail={"service": "auth"}))
-        for listener in _listen(ground, rooms):
+        for listener in _listen(ground, rooms, api_tls):
             closing.callback(listener.stop)
         notify.ready("serving")
         keep_up(_chores(ground, rooms), stop, step=SWEEP_SECONDS)
@@ -426,7 +420,7 @@ def answering(ground: Ground, rooms: Rooms) -> Broker:
     return Broker(gate=gate, actions=actions, use_cases=table(rooms))
 
 
-def _listen(ground: Ground, rooms: Rooms) -> Iterator[listeners.Listener]:
+def _listen(ground: Ground, rooms: Rooms, api_tls: ApiTls) -> Iterator[listeners.Listener]:
     """Yield each listener as soon as it listens, so that it is stopped when a later one can't."""
     identify = Identify(
         cluster=ground.config.auth_service.cluster_name,
@@ -439,54 +433,7 @@ def _listen(ground: Ground, rooms: Rooms) -> Iterator[listeners.Listener]:
     yield listeners.unix(app, ground.layout.console, Door(caller=Caller.CONSOLE, uids=own | {0}))
     yield listeners.unix(app, ground.layout.proxy, Door(caller=Caller.PROXY, uids=own))
     yield listeners.unix(app, ground.layout.web, Door(caller=Caller.WEB, uids=own))
-    yield listeners.tls(app, address, ApiTls(ground, rooms).context)
-
-
-class ApiTls:
-    """The API's TLS context.
-
-    Made anew when the TLS authority changes, and daily; in memory but for a moment.
-    """
-
-    def __init__(self, ground: Ground, rooms: Rooms) -> None:
-        self._ground = ground
-        self._rooms = rooms
-        self._made_for: tuple[object, ...] = ()
-        self._current = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-
-    def context(self) -> ssl.SSLContext:
-        """Return the context for the next connection."""
-        wanted = (
-            self._rooms.authorities.tls_certificates(),
-            self._rooms.authorities.tls_certificate(),
-            self._ground.clock.now().date(),
-        )
-        if wanted != self._made_for:
-            self._current, self._made_for = self._fresh(), wanted
-        return self._current
-
-    def _fresh(self) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        chain = self._rooms.web_pages.chain(public, self._ground.addresses.api_hosts).chain
-        file = closed(self._ground.layout.auth) / "api.pem"
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _replace(file, private + chain.encode())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(file)
-        file.unlink()  # the ssl module reads keys from files only
-        for authority in self._rooms.authorities.tls_certificates():
-            context.load_verify_locations(cadata=authority)
-        return context
-
-
-def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    secret_file(draft, data)
-    draft.replace(path)
+    yield listeners.tls(app, address, api_tls.context)
 
 
 def route_source(address: str) -> str:

@@ -67,6 +67,16 @@ class Layout:
         return self.root / "signer" / "ledger.jsonl"
 
     @property
+    def seal(self) -> Path:
+        """The PIN as the holders' YubiKeys release it; not a secret."""
+        return self.root / "signer" / "seal.json"
+
+    @property
+    def credential(self) -> Path:
+        """The PIN as systemd-creds releases it on this machine."""
+        return self.root / "signer" / "pin.cred"
+
+    @property
     def auth(self) -> Path:
         """The auth service's store, seed key and TLS key."""
         return self.root / "auth"

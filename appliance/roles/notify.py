@@ -11,6 +11,11 @@ def ready(status: str = "") -> None:
     _send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
 
 
+def waiting(reason: str, seconds: float) -> None:
+    """Tell whoever started us that it takes longer, and why: for a person to do something about it."""
+    _send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}\nSTATUS=waiting: {reason}")
+
+
 def failed(reason: str) -> None:
     """Tell whoever started us why we can't start."""
     _send(f"STATUS=failed: {reason}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from appliance.client import Api, UnixTransport
 from appliance.domain import names
+from appliance.domain.errors import Sealed
 from appliance.proxy.algorithms import Profile
 from appliance.proxy.config import WorkerConfig
 from appliance.proxy.worker import make_host_key, running
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import argparse
 
     from appliance.config import Config
+
+SEALED_SECONDS = 2.0
+"""How often a worker that starts behind a sealed token looks whether it is open."""
 
 
 def run(config: Config, arguments: argparse.Namespace) -> None:
@@ -46,9 +50,16 @@ async def _serve(worker: WorkerConfig, api: Api) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(worker, api, clock=SystemClock(), ticks=SYSTEM_TICKS):
-        notify.ready("serving")
-        await stop.wait()
+    while not stop.is_set():
+        try:
+            async with running(worker, api, clock=SystemClock(), ticks=SYSTEM_TICKS):
+                notify.ready("serving")
+                await stop.wait()
+        except Sealed as error:
+            # Without a host certificate it could not show who it is; web pages and API shall not wait for it.
+            notify.ready(f"not serving: {error}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SEALED_SECONDS)
 
 
 if __name__ == "__main__":

@@ -5,29 +5,31 @@ from __future__ import annotations
 import os
 import time
 from threading import Thread
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any
 
-from appliance.config.schema import FileToken, Pkcs11Token
-from appliance.domain.errors import Unavailable
-from appliance.roles import notify
-from appliance.roles.layout import Layout, closed, read_secret, secret_file
+from appliance.config.schema import duration
+from appliance.domain.errors import Invalid
+from appliance.roles import notify, pin
+from appliance.roles.layout import Layout, closed
 from appliance.roles.process import main
-from appliance.system import SystemRandomness
 from hsm import registry
-from hsm.errors import HsmError
-from hsm.secret import Secret
+from hsm.errors import HsmError, Malformed
+from hsm.signer import limits
 from hsm.signer.desk import Memory
 from hsm.signer.ledger import Ledger
+from hsm.signer.protocol import Ca
 from hsm.signer.server import Door, SignerConfig, SignerServer
 from hsm.signer.token import Token
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from appliance.config import Config
 
-PIN_BYTES = 24
 READY_SECONDS = 30.0
+DURATIONS = frozenset({"longest_life", "backdate"})
+"""Settings of the limits that a person may write as `30h`; the library takes seconds."""
 
 
 def run(config: Config, arguments: argparse.Namespace) -> None:
@@ -36,32 +38,19 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
     layout = Layout(closed(config.data_dir))
     closed(layout.run)
     closed(layout.ledger.parent)
+    table = limit_table(config.signer_service.limits)
     memory = Memory()
     cluster = config.auth_service.cluster_name
     ledger = Ledger.open(layout.ledger, cluster, clock=time.time, seen=memory.see)  # noqa: TID251 - seconds of the wall clock
-    kind, pin = _token(config, layout)
-    token = Token(registry.opener(kind), pin)
-    if pin is not None:
-        _open(token, kind.location.partition("?")[0])
     server = SignerServer(
-        SignerConfig(cluster=cluster, doors=_doors(layout)),
-        token,
+        SignerConfig(cluster=cluster, doors=_doors(layout), limits=table),
+        Token(registry.opener(pin.token(config, layout)), pin.released(config, layout)),
         ledger,
         memory,
         time.time,  # noqa: TID251 - the signer takes its clock as a function
     )
     Thread(target=_announce, args=(server,), daemon=True).start()
     server.serve()
-
-
-def _open(token: Token, place: str) -> None:
-    """Open a token whose PIN is configured: now, or it is said at once why not."""
-    try:
-        token.provider()
-    except HsmError as error:
-        tries = getattr(error, "tries_left", None)
-        left = "" if tries is None else f" ({tries} tries left)"
-        raise Unavailable(f"{place}: {error}{left}") from error
 
 
 def _announce(server: SignerServer) -> None:
@@ -77,27 +66,35 @@ def _doors(layout: Layout) -> tuple[Door, ...]:
     )
 
 
-def _token(config: Config, layout: Layout) -> tuple[registry.TokenConfig, Secret | None]:
-    cluster = config.auth_service.cluster_name
-    match config.signer_service.token:
-        case FileToken(path=path, pin_file=pin_file):
-            keys = path or layout.token / "keys"
-            closed(keys.parent)
-            pin = _file_pin(layout) if pin_file is None else read_secret(pin_file)
-            kind = registry.TokenConfig(kind=registry.TokenKind.FILE, location=str(keys), cluster=cluster)
-            return kind, Secret(pin.strip())
-        case Pkcs11Token(uri=uri, pin_file=pin_file):
-            kind = registry.TokenConfig(kind=registry.TokenKind.PKCS11, location=uri, cluster=cluster)
-            return kind, Secret(read_secret(pin_file).strip()) if pin_file else None
-        case unknown:
-            assert_never(unknown)
+def limit_table(settings: Mapping[str, Any]) -> limits.LimitTable:
+    """Return the built-in limits with the configuration's changes; a mistake is named with its place."""
+    try:
+        return limits.parse(_seconds(settings))
+    except Malformed as error:
+        raise Invalid(f"signer_service.limits.{error}") from error
 
 
-def _file_pin(layout: Layout) -> bytes:
-    pin = layout.token / "pin"
-    if (layout.token / "keys").exists() and not pin.exists():
-        raise Unavailable(f"{pin} is missing: the token can't be opened without its pass phrase")
-    return secret_file(pin, SystemRandomness().bytes(PIN_BYTES).hex().encode() + b"\n")
+def _seconds(settings: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Return the settings with durations in seconds, and every table checked to be one."""
+    read = dict[str, Any]()
+    for name, value in settings.items():
+        here = f"{place}.{name}".removeprefix(".")
+        if name in DURATIONS:
+            read[name] = _duration(here, value)
+        elif isinstance(value, dict):
+            read[name] = _seconds(value, here)
+        elif not place or name == "certificates" or name in set(Ca):
+            raise Malformed(f"{here}: expected a table of settings")
+        else:
+            read[name] = value
+    return read
+
+
+def _duration(place: str, value: object) -> object:
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise Malformed(f"{place}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ class Child:
     reason: str = ""
     told: bool = False
     """Whether the process itself has said why it can't start."""
+    waiting: str = ""
+    """What it said last that it waits for."""
+    extended: float = 0.0
+    """Until when it asked to be waited for (EXTEND_TIMEOUT_USEC of sd_notify(3))."""
 
     def start(self) -> None:
         """Start the process."""
@@ -63,13 +67,14 @@ class Child:
         self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL)
         self.started = time.monotonic()
 
-    def wait_ready(self, seconds: float) -> bool:
+    def wait_ready(self, seconds: float, stopping: Callable[[], bool] = bool) -> bool:
         """Return whether it became ready; false when it died or took too long, with `reason` set."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until and not stopping():
             readable, _, _ = select.select([self.notices], [], [], 0.1)
             if readable and self._heard(self.notices.recv(65536).decode(errors="replace")):
                 return True
+            until = max(until, self.extended)
             if self.told:
                 return False
             if self.process is not None and self.process.poll() is not None and not readable:
@@ -82,6 +87,11 @@ class Child:
         for line in text.splitlines():
             if line.startswith("STATUS=failed: "):
                 self.told = True
+            if line.startswith("STATUS=waiting: ") and line != self.waiting:
+                self.waiting = line
+                _say(f"sallyport: {self.name} waits: {line.removeprefix('STATUS=waiting: ')}")
+            if line.startswith("EXTEND_TIMEOUT_USEC="):
+                self.extended = time.monotonic() + int(line.partition("=")[2]) / 1_000_000
         return "READY=1" in text.splitlines()
 
     def stop(self) -> None:
@@ -134,7 +144,7 @@ class Supervisor:
                 child = self._child(name, worker)
                 self.children.append(child)
                 child.start()
-                if not child.wait_ready(START_SECONDS) or self.stopping:
+                if not child.wait_ready(START_SECONDS, lambda: self.stopping) or self.stopping:
                     self._give_up(child)
                     return False
             _say(f"sallyport: {name} is ready")

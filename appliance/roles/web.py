@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 from appliance.client import Api, UnixTransport
 from appliance.config.addresses import Addresses
 from appliance.domain import names
-from appliance.domain.errors import SallyportError
+from appliance.domain.errors import SallyportError, Sealed, Unavailable
 from appliance.domain.operations import custody
+from appliance.domain.operations.operation import Nothing
 from appliance.roles import notify
 from appliance.roles.layout import Layout, closed, secret_file
 from appliance.roles.process import main
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from appliance.config import Config
 
 RENEW_BEFORE = timedelta(days=30)
-LOOK_EVERY = 3600.0
+LOOK_EVERY = 10.0
+"""Seconds; the TLS authority may have been rotated since, and a phase lasts for a minute at least."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,10 @@ def _files(config: Config) -> tuple[Path, Path] | None:
 
 
 class OwnCertificate:
-    """A certificate of the cluster's TLS authority, renewed a month before it ends."""
+    """A certificate of the cluster's TLS authority, renewed a month before its end or when another key signs.
+
+    While the token is sealed or away the one of before is used.
+    """
 
     def __init__(self, api: Api, folder: Path, hosts: tuple[str, ...]) -> None:
         self._api = api
@@ -90,31 +95,51 @@ class OwnCertificate:
         """Return certificate chain and key, both made if they are missing or about to end."""
         key = secret_file(self._key, _fresh_key())
         if not self._good(key):
-            self._certify(key)
+            self._renew(key)
         return self._chain, self._key
 
-    def renew(self, server: WebServer) -> None:
-        """Renew in time; what goes wrong is tried again an hour later, for a month."""
-        key = self._key.read_bytes()
-        if self._good(key):
-            return
+    def _renew(self, key: bytes) -> bool:
+        """Return whether there is a new certificate; raises where there is not even one of before."""
         try:
             self._certify(key)
-        except SallyportError as error:
-            log.warning("the web certificate could not be renewed: %s", error)
-            return
-        server.reload_certificate()
+        except (Sealed, Unavailable) as error:
+            if not self._usable(key):
+                raise
+            log.warning("the web certificate can't be renewed now: %s", error)
+            return False
+        return True
 
-    def _good(self, key: bytes) -> bool:
-        """Whether the certificate is of this key, names all hosts, and lasts for another month."""
+    def _usable(self, key: bytes) -> bool:
         if not self._chain.exists():
             return False
         certificate = x509.load_pem_x509_certificates(self._chain.read_bytes())[0]
+        return certificate.not_valid_after_utc > self._clock.now() and _public(key) == _spki(certificate)
+
+    def renew(self, server: WebServer) -> None:
+        """Renew in time; what goes wrong is tried again a little later, for a month."""
+        key = self._key.read_bytes()
+        try:
+            if not self._good(key) and self._renew(key):
+                server.reload_certificate()
+        except SallyportError as error:
+            log.warning("the web certificate could not be looked after: %s", error)
+
+    def _good(self, key: bytes) -> bool:
+        """Whether it is of this key and the authority of now, names all hosts, and lasts another month."""
+        if not self._chain.exists():
+            return False
+        certificate, authority = x509.load_pem_x509_certificates(self._chain.read_bytes())[:2]
         names_extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         named = {str(entry.value) for entry in names_extension}
         ends: datetime = certificate.not_valid_after_utc
         lasts = ends - self._clock.now() > RENEW_BEFORE
-        return lasts and set(self._hosts) <= named and _public(key) == _spki(certificate)
+        ours = _public(key) == _spki(certificate) and self._signs(authority)
+        return lasts and set(self._hosts) <= named and ours
+
+    def _signs(self, authority: x509.Certificate) -> bool:
+        found: custody.AuthorityList = self._api.call("authorities.list", Nothing())
+        der = authority.public_bytes(Encoding.DER)
+        return any(one.signing and one.certificate == der for one in found.authorities)
 
     def _certify(self, key: bytes) -> None:
         answer: custody.WebCertified = self._api.call(
