@@ -47,10 +47,15 @@ class Passkeys:
 
     relying_party: RelyingParty
 
-    def begin_registration(self, *, user: str, handle: bytes, now: datetime) -> tuple[dict[str, Any], str]:
-        """Return creation options and the ceremony's state."""
+    def begin_registration(
+        self, *, user: str, handle: bytes, now: datetime, exclude: tuple[str, ...] = ()
+    ) -> tuple[dict[str, Any], str]:
+        """Return creation options and the ceremony's state; keys of `exclude` are not registered twice."""
         options, state = self.relying_party.begin_registration(
-            user=User(handle=handle, name=user, display_name=user), now=now, scope=REGISTER
+            user=User(handle=handle, name=user, display_name=user),
+            now=now,
+            exclude=[Credential.from_dict(json.loads(each)) for each in exclude],
+            scope=REGISTER,
         )
         return options, json.dumps(state.to_dict())
 

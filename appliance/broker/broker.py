@@ -14,6 +14,7 @@ from appliance.broker.browser_logins import BrowserLogins
 from appliance.broker.challenges import Challenges
 from appliance.broker.connect import Connect
 from appliance.broker.credentials import Credentials, WebSessions
+from appliance.broker.devices import Devices
 from appliance.broker.enrolment import Enrolment
 from appliance.broker.gate import Gate
 from appliance.broker.journal import Journal
@@ -57,6 +58,7 @@ class Rooms:
     resources: Resources
     access: Access
     challenges: Challenges
+    devices: Devices
 
 
 def table(rooms: Rooms) -> dict[str, UseCase]:
@@ -108,6 +110,10 @@ def table(rooms: Rooms) -> dict[str, UseCase]:
         "krl.read": rooms.register.krl,
         "web.certify": rooms.web_pages.certify,
         "token.status": rooms.authorities.token,
+        "devices.list": rooms.devices.list,
+        "devices.begin": rooms.devices.begin,
+        "devices.finish": rooms.devices.finish,
+        "devices.remove": rooms.devices.remove,
         "challenges.show": rooms.challenges.show,
         "challenges.answer": rooms.challenges.answer,
         "access.why": rooms.access.why,

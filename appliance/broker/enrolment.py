@@ -77,9 +77,10 @@ class Enrolment:
         if request.factor not in {SETTINGS[name] for name in self.preferences.current().second_factors}:
             raise Invalid(f"{request.factor} can't be enrolled in this cluster")
         device, handle = self.random.uuid(), self.random.bytes(HANDLE_BYTES)
-        if request.factor is Factor.TOTP:
-            return self._begin_totp(invite, device, handle)
-        return self._begin_webauthn(invite, device, handle)
+        base = Credentials(user=invite.value.user, password="", handle=handle)
+        offer, ceremony = self.offered(base, request.factor, device)
+        self._keep(invite, ceremony)
+        return offer
 
     def finish(self, identity: object, request: people.EnrolFinish) -> people.Enrolled:
         """Judge the proof, then make the account usable: everything in one commit, and the link is spent."""
@@ -89,11 +90,11 @@ class Enrolment:
             raise Invalid("no factor was begun with this link")
         ceremony: Ceremony = codec.loads(Ceremony, invite.value.ceremony)
         user = invite.value.user
-        name = _device_name(request.device_name)
+        name = device_name(request.device_name)
         password = hash_password(request.password, shortest=self.shortest_password, user=user)
         base = Credentials(user=user, password=password, handle=ceremony.handle)
         try:
-            credentials = self._with_device(base, ceremony, name, request.proof)
+            credentials = self.with_device(base, ceremony, name, request.proof)
         except Denied as error:
             self.trail.record(Event(name=EventName.INVITE_USE, user=user, error=error.reason))
             error.recorded = True
@@ -103,35 +104,44 @@ class Enrolment:
         self._commit(invite, replace(credentials, recovery=fresh.stored))
         return people.Enrolled(user=user, recovery_codes=fresh.shown)
 
-    def _begin_totp(self, invite: Stored[Invite], device: str, handle: bytes) -> people.TotpOffer:
-        user, secret = invite.value.user, self.random.bytes(TOTP_SECRET_BYTES)
-        sealed = base64.b64encode(self.vault.seal(secret, user=user, device=device)).decode("ascii")
-        self._keep(invite, Ceremony(factor=Factor.TOTP, device=device, handle=handle, state=sealed))
-        return self.codes.totp_offer(secret, user=user, issuer=f"Sallyport {self.cluster}")
-
-    def _begin_webauthn(self, invite: Stored[Invite], device: str, handle: bytes) -> people.WebauthnOffer:
+    def offered(
+        self, base: Credentials, factor: Factor, device: str
+    ) -> tuple[people.TotpOffer | people.WebauthnOffer, Ceremony]:
+        """Return what a person needs to enrol a further device, and the ceremony to finish it by."""
+        if factor is Factor.TOTP:
+            return self._offered_totp(base, device)
         options, state = self.passkeys.begin_registration(
-            user=invite.value.user, handle=handle, now=self.clock.now()
+            user=base.user,
+            handle=base.handle,
+            now=self.clock.now(),
+            exclude=tuple(one.credential for one in base.webauthn),
         )
-        self._keep(invite, Ceremony(factor=Factor.WEBAUTHN, device=device, handle=handle, state=state))
-        return people.WebauthnOffer(options=options)
+        ceremony = Ceremony(factor=Factor.WEBAUTHN, device=device, handle=base.handle, state=state)
+        return people.WebauthnOffer(options=options), ceremony
+
+    def _offered_totp(self, base: Credentials, device: str) -> tuple[people.TotpOffer, Ceremony]:
+        secret = self.random.bytes(TOTP_SECRET_BYTES)
+        sealed = base64.b64encode(self.vault.seal(secret, user=base.user, device=device)).decode("ascii")
+        offer = self.codes.totp_offer(secret, user=base.user, issuer=f"Sallyport {self.cluster}")
+        return offer, Ceremony(factor=Factor.TOTP, device=device, handle=base.handle, state=sealed)
 
     def _keep(self, invite: Stored[Invite], ceremony: Ceremony) -> None:
         changed = replace(invite.value, ceremony=codec.dumps(ceremony).decode())
         self.state.invites.update(changed, invite.revision)
 
-    def _with_device(
+    def with_device(
         self,
         base: Credentials,
         ceremony: Ceremony,
         name: str,
         proof: people.CodeProof | people.WebauthnProof,
     ) -> Credentials:
+        """Return what the person has with the new device; raises `Denied` for a proof that fails."""
         match proof, ceremony.factor:
             case people.CodeProof(code=code), Factor.TOTP:
-                return replace(base, totp=(self._totp_device(base.user, ceremony, name, code),))
+                return replace(base, totp=(*base.totp, self._totp_device(base.user, ceremony, name, code)))
             case people.WebauthnProof(response=response), Factor.WEBAUTHN:
-                return replace(base, webauthn=(self._webauthn_device(ceremony, name, response),))
+                return replace(base, webauthn=(*base.webauthn, self._webauthn_device(ceremony, name, response)))
         raise Invalid("the proof does not belong to the factor that was begun")
 
     def _totp_device(self, user: str, ceremony: Ceremony, name: str, code: str) -> TotpDevice:
@@ -180,7 +190,8 @@ class Enrolment:
         )
 
 
-def _device_name(given: str) -> str:
+def device_name(given: str) -> str:
+    """Return the name of a device; raises `Invalid`."""
     name = given.strip() or "first device"
     if len(name) > MAX_DEVICE_NAME or not name.isprintable():
         raise Invalid(f"a device name has at most {MAX_DEVICE_NAME} printable characters")

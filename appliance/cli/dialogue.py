@@ -27,6 +27,24 @@ class Terminal:
 
         return assertion(options, origin)
 
+    def new_key(self, options: dict[str, Any], origin: str) -> dict[str, Any]:
+        """Have a key on this machine make a credential."""
+        from appliance.cli.security_keys import registration
+
+        return registration(options, origin)
+
+    def new_app(self, secret: str, uri: str) -> str:
+        """Show what an app needs, and ask for its first code."""
+        click.echo(f"Put this into your app:\n\n  {uri}\n\nor the secret {secret}\n", err=True)
+        typed: str = click.prompt("Code it shows", err=True)
+        return typed.strip()
+
+    def explain(self, words: tuple[str, ...]) -> None:
+        """Show what is about to be done."""
+        from appliance.cli.output import plain
+
+        click.echo("To be confirmed:\n" + "\n".join(f"  {plain(word)}" for word in words), err=True)
+
     def browser(self, url: str, code: str) -> None:
         """Show where to go and what code to compare."""
         click.echo(f"Open this page in a browser, on any machine:\n\n  {url}\n", err=True)

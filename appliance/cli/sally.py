@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli import frame, output
+from appliance.cli import frame, mfa_commands, output
 from appliance.cli.durations import TtlType
 from appliance.client import Api, TlsTransport
 from appliance.client.person import agent, sign_in, trust
@@ -202,6 +202,7 @@ def _api(proxy: str | None) -> tuple[Api, Profile]:
     return Api(TlsTransport([profile.api_address], context)), profile
 
 
+cli.add_command(mfa_commands.group(lambda proxy: _api(proxy)[0]))
 frame.add_common(cli, "sally")
 
 

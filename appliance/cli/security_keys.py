@@ -17,3 +17,12 @@ def assertion(options: dict[str, Any], origin: str) -> dict[str, Any]:
     except DeviceError as error:
         raise Denied(f"security key: {error.code}", message=f"security key: {error}") from error
     return answer
+
+
+def registration(options: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Have a key make a credential by WebAuthn creation options; raises `Denied` with what went wrong."""
+    try:
+        answer: dict[str, Any] = FidoClient(prompter=TerminalPrompter()).make_credential(options, origin)
+    except DeviceError as error:
+        raise Denied(f"security key: {error.code}", message=f"security key: {error}") from error
+    return answer

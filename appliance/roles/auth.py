@@ -32,6 +32,7 @@ from appliance.broker.browser_logins import BrowserLogins
 from appliance.broker.challenges import Challenges
 from appliance.broker.connect import Connect
 from appliance.broker.credentials import Credentials, WebSessions
+from appliance.broker.devices import Devices
 from appliance.broker.enrolment import Enrolment
 from appliance.broker.gate import Gate
 from appliance.broker.issue import Issuer
@@ -256,6 +257,19 @@ def compose(ground: Ground) -> Rooms:
         clock=clock,
         cluster=cluster,
     )
+    enrolment = Enrolment(
+        state=state,
+        links=links,
+        codes=codes,
+        passkeys=passkeys,
+        vault=vault,
+        random=random,
+        trail=trail,
+        clock=clock,
+        preferences=preferences,
+        cluster=cluster,
+        shortest_password=settings.authentication.password_min_length,
+    )
     credentials = Credentials(
         state=state,
         sign_in=sign_in,
@@ -277,18 +291,14 @@ def compose(ground: Ground) -> Rooms:
             clock=clock,
             reset_life=timedelta(seconds=settings.invite_ttl),
         ),
-        enrolment=Enrolment(
+        enrolment=enrolment,
+        devices=Devices(
             state=state,
-            links=links,
-            codes=codes,
-            passkeys=passkeys,
-            vault=vault,
+            enrolment=enrolment,
+            challenges=challenges,
             random=random,
             trail=trail,
             clock=clock,
-            preferences=preferences,
-            cluster=cluster,
-            shortest_password=settings.authentication.password_min_length,
         ),
         sign_in=sign_in,
         credentials=credentials,

@@ -9,6 +9,7 @@
     resources  every kind of resource as a document
     access     who may what, explained
     challenges fresh proofs for exactly one thing
+    devices    a person's own second factors
 
 `OPERATIONS` is the table itself. Nothing answers that is not in it.
 """
@@ -17,13 +18,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.domain.operations import access, challenges, custody, journal, nodes, people, resources, ssh
+from appliance.domain.operations import access, challenges, custody, devices, journal, nodes, people, resources, ssh
 from appliance.domain.operations.operation import Caller, Operation, Rule
 
 __all__ = ["OPERATIONS", "Caller", "Operation", "Rule"]
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     operation.name: operation
-    for module in (people, ssh, nodes, custody, journal, resources, access, challenges)
+    for module in (people, ssh, nodes, custody, journal, resources, access, challenges, devices)
     for operation in module.TABLE
 }

@@ -26,6 +26,10 @@ OWN_MATTERS = {
     "challenges.answer": "a proof of one's own, for what was asked of oneself",
     "challenges.show": "what is asked of oneself",
     "cluster.ping": "what anyone may know (M4)",
+    "devices.begin": "one's own, after a proof by another device",
+    "devices.finish": "one's own, begun with a proof",
+    "devices.list": "one's own",
+    "devices.remove": "one's own, after a proof by another device",
     "identities.sign": "for oneself, never longer than what one holds: decided in the use case",
     "krl.read": "revoked serials, public as the list that every sshd gets",
     "me.show": "the caller's own account",
@@ -330,6 +334,9 @@ def test_every_operation_that_changes_something_is_tried_here(box):
         "recordings.finish": "its event holds the digest, which is known when it is closed",
         "browser_logins.collect": "issues by the same path as login.issue",
         "challenges.answer": "tried in test_admin_actions, where there is something to answer",
+        "devices.begin": "an offer that opens nothing until it is finished",
+        "devices.finish": "tried in test_devices, with a device",
+        "devices.remove": "tried in test_devices, with a proof",
     }
     assert not OPERATIONS.keys() - reading - exempt.keys() - prepare(box).requests.keys()
 
