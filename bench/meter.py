@@ -117,13 +117,13 @@ class ProcMeter(Meter):
     def pids(self) -> list[int]:
         """See `Meter.pids`."""
         children = _children()
-        found, waiting = list[int](), list(self.roots)
+        found, waiting = set[int](), list(self.roots)
         while waiting:
             pid = waiting.pop()
-            waiting += children.get(pid, [])
-            if _stat(pid):
-                found.append(pid)
-        return found
+            if pid not in found and _stat(pid):
+                found.add(pid)
+                waiting += children.get(pid, [])
+        return sorted(found)
 
     def part(self, name: str, pids: list[int]) -> Meter:
         """See `Meter.part`."""

@@ -79,3 +79,9 @@ def test_doing_nothing_costs_nothing():
         assert meter.cpu_seconds() - before < 0.05
         process.kill()
     meter.close()
+
+
+def test_a_process_named_twice_is_counted_once(parent):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert ProcMeter((parent.pid, other.pid, parent.pid)).pids() == sorted([parent.pid, other.pid])
+        other.kill()
