@@ -14,6 +14,13 @@
     sessions         live sessions, what they report, their recordings
     authorities      the cluster's keys
     journal          what people read of sessions and events
+    resources        every kind as a document: kinds, documents (the text, with lines), living_policy
+    preferences      cluster_auth_preference: the store's document before the file
+    access           who may what, explained
+    challenges       a fresh proof for exactly one thing; words say what it is
+    actions          the check of administrative actions, the second gate
+    session_check    the check of one session
+    devices          a person's own second factors
     broker           the table: operation name to use case
 
 Order everywhere: decide, record, act. If it can't be recorded it does not happen.

@@ -141,7 +141,9 @@ class Enrolment:
             case people.CodeProof(code=code), Factor.TOTP:
                 return replace(base, totp=(*base.totp, self._totp_device(base.user, ceremony, name, code)))
             case people.WebauthnProof(response=response), Factor.WEBAUTHN:
-                return replace(base, webauthn=(*base.webauthn, self._webauthn_device(ceremony, name, response)))
+                return replace(
+                    base, webauthn=(*base.webauthn, self._webauthn_device(ceremony, name, response))
+                )
         raise Invalid("the proof does not belong to the factor that was begun")
 
     def _totp_device(self, user: str, ceremony: Ceremony, name: str, code: str) -> TotpDevice:
