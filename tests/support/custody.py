@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.client import Api, UnixTransport
 from appliance.domain.decision import Factor
 from appliance.domain.operations import people
-from tests.support.box import Box, OneTimeCodes, program, running_box
+from tests.support.box import Box, OneTimeCodes, running_box
 from tests.support.stock_node import StockNode, running_node
 
 if TYPE_CHECKING:
@@ -135,6 +136,33 @@ def add_node(box: Box, node: StockNode) -> Path:
     return out
 
 
+def put_token(box: Box, token: str) -> None:
+    """Write another token, as YAML in one line, into the box's configuration."""
+    text = box.config.read_text()
+    changed = re.sub(r"^  token:\n(?:    .*\n)+", f"  token: {token}\n", text, flags=re.MULTILINE)
+    assert changed != text
+    box.config.write_text(changed)
+
+
+@contextmanager
+def site_on(folder: Path, token: str) -> Iterator[Site]:
+    """Run everything on this token, with joe signed in."""
+    box = Box(folder=folder / "box")
+    box.folder.mkdir(mode=0o700)
+    box.configure()
+    put_token(box, token)
+    with running_node(folder / "web1") as node:
+        try:
+            box.start()
+            codes = sign_up(box, "joe", f"joe,{node.login}")
+            add_node(box, node)
+            site = Site(box=box, node=node, user="joe", codes=codes)
+            site.login()
+            yield site
+        finally:
+            box.stop()
+
+
 @contextmanager
 def running_site(folder: Path, user: str = "joe", **overrides: object) -> Iterator[Site]:
     """Run everything, with the person signed in."""
@@ -156,6 +184,3 @@ def eventually(what: Callable[[], Any], seconds: float = 15) -> Any:
             raise AssertionError(f"did not happen within {seconds} s")
         time.sleep(0.1)
     return found
-
-
-__all__ = ["PASSWORD", "Running", "Site", "add_node", "eventually", "program", "running_site", "sign_up"]
