@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "store": "Transactions a second in the store, durable before they are acknowledged",
 }
 """Each is a module of this folder that has `rows(plan)`."""
+TERMINATED = 128 + signal.SIGTERM
 README = Path(__file__).with_name("README.md")
 
 
@@ -41,6 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     if options.list or options.name is None:
         _list()
         return 0
+    # Told to end, leave by the same way as ever: what was started is stopped, what was made is removed
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        return _report(options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(options: argparse.Namespace) -> int:
     try:
         report = run(options.name, _plan(options))
     except BenchError as error:

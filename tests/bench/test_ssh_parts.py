@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -148,6 +151,27 @@ def test_every_source_is_another_address():
 def test_a_tool_that_fails_says_why(tmp_path):
     with pytest.raises(BenchError, match="ssh-keygen"):
         sshd.run_tool(["ssh-keygen", "-l", "-f", str(tmp_path / "nowhere")])
+
+
+@pytest.mark.functional
+def test_a_benchmark_that_is_told_to_end_leaves_nothing_behind():
+    command = [sys.executable, str(ROOT / "bench/run"), "ssh", "--rows", "A1"]
+    # A short path: the appliance's sockets lie below it
+    with tempfile.TemporaryDirectory(prefix="b-") as place:
+        with subprocess.Popen(command, env={**os.environ, "TMPDIR": place}) as process:
+            until = time.monotonic() + 60
+            while not list(Path(place).glob("*/ssh_config")) and time.monotonic() < until:
+                time.sleep(0.1)
+            process.terminate()
+            assert process.wait(60) == 143
+        assert list(Path(place).iterdir()) == []
+        assert place.encode() not in b"".join(_command_lines())
+
+
+def _command_lines():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes()
 
 
 @pytest.mark.functional
