@@ -1,4 +1,4 @@
-"""Write the reference pages from their sources: docs/configuration.md and docs/cli.md.
+"""Write the reference pages from their sources: docs/configuration.md, docs/cli.md, docs/openapi.json.
 
 `python -m scripts.reference --check` writes nothing and leaves with 1 when a page is not what it should be.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from appliance.api.openapi import text as openapi
 from appliance.config.sample import reference
 
 if TYPE_CHECKING:
@@ -105,7 +106,11 @@ def _cell(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return what each generated page should be."""
-    return {DOCS / "configuration.md": reference(), DOCS / "cli.md": cli_page()}
+    return {
+        DOCS / "configuration.md": reference(),
+        DOCS / "cli.md": cli_page(),
+        DOCS / "openapi.json": openapi(),
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -103,5 +103,10 @@ def _object(kind: type, schemas: dict[str, Schema]) -> Schema:
     }
 
 
+def text() -> str:
+    """Return the description of this version as the file in docs/ has it."""
+    return json.dumps(describe(__version__), indent=1, sort_keys=True) + "\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(describe(__version__), indent=1, sort_keys=True) + "\n")
+    sys.stdout.write(text())
