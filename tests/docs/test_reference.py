@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import pytest
 
 from appliance.domain.operations import OPERATIONS
@@ -25,8 +26,6 @@ def test_every_operation_is_described_with_who_may_call_it():
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_command_says_what_it_does(name):
-    import click
-
     command = program(name)
     for one, context in walk(command, click.Context(command, info_name=name)):
         assert one.help, context.command_path
