@@ -230,7 +230,7 @@ class Pkcs11Token(Section):
     uri: str
     """The token by an RFC 7512 URI: `pkcs11:token=ca?module-path=/usr/lib/softhsm/libsofthsm2.so`."""
     profile: Literal["generic", "softhsm", "yubihsm2", "nitrokey-hsm", "tpm2-pkcs11"] = "generic"
-    """What the library can't be asked: see docs/hardware.md."""
+    """What the library can't be asked: see docs/custody.md."""
     pin_file: Path | None = None
     """A file with the user PIN. Without it the signer starts sealed until the PIN is given at the console."""
 
@@ -261,7 +261,7 @@ class SignerService(Section):
     """How the PIN is released where there is no `pin_file`. `prompt`: a person types it at the console;
     `yubikeys`: several holders' YubiKeys together; `systemd-creds`: the machine's TPM."""
     limits: dict[str, Any] = {}
-    """The signer's own limits, by caller, where they differ from the built-in ones: see docs/hardware.md."""
+    """The signer's own limits, by caller, where they differ from the built-in ones: see docs/custody.md."""
 
     @model_validator(mode="after")
     def _one_way_to_the_pin(self) -> SignerService:

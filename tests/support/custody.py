@@ -10,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pexpect
+
 from appliance.client import Api, UnixTransport
 from appliance.domain.decision import Factor
 from appliance.domain.operations import people
-from tests.support.box import Box, OneTimeCodes, running_box
+from tests.support.box import Box, OneTimeCodes, program, running_box
 from tests.support.stock_node import StockNode, running_node
 
 if TYPE_CHECKING:
@@ -52,6 +54,19 @@ class Site:
         """Sign in at the prompts, and write the ssh_config that `sally config` prints."""
         self.box.login(self.user, PASSWORD, self.codes.next())
         (self.home / "ssh_config").write_text(self.box.sally("config").stdout)
+
+    def sign_in_again(self) -> None:
+        """Sign in as on any other day: the cluster is known, and nobody gives its pin again."""
+        words = ["login", f"--proxy={self.box.proxy}", f"--user={self.user}"]
+        child = pexpect.spawn(
+            program("sally"), words, env=self.box.environment, timeout=20, cwd=str(self.home)
+        )
+        for prompt, answer in (("Password for", PASSWORD), ("One-time code", self.codes.next())):
+            child.expect(prompt)
+            child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0, child.before
 
     @property
     def key(self) -> Path:
