@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from appliance.broker.callers import Person
 from appliance.client.api import PROOF_HEADER, SESSION_HEADER
@@ -39,6 +40,7 @@ def create_app(broker: Broker, identify: Identify) -> Flask:
 
     app.register_error_handler(404, lambda _: _refusal(NotFound("there is no such address")))
     app.register_error_handler(405, lambda _: _refusal(NotFound("operations are called by POST")))
+    app.register_error_handler(HTTPException, _not_http)
     app.register_error_handler(413, lambda _: _error_response(413, "invalid", f"over {MAX_BODY} bytes"))
     return app
 
@@ -48,6 +50,8 @@ def _answer(broker: Broker, identify: Identify, name: str) -> Response:
         body = _call(broker, identify, name)
     except SallyportError as error:
         return _refusal(error)
+    except HTTPException:
+        raise  # a body that is too long or broken off: answered by the handlers
     except Exception:
         # The border of the process: a fault of ours is told to the log in full and to the peer not at all.
         log.exception("operation %s failed", name)
@@ -64,6 +68,10 @@ def _call(broker: Broker, identify: Identify, name: str) -> bytes:
         identity = replace(identity, proof=request.headers.get(PROOF_HEADER, "")[:MAX_PROOF])
     value: Any = codec.loads(operation.request, request.get_data() or b"{}")
     return codec.dumps(broker(name, identity, value))
+
+
+def _not_http(error: HTTPException) -> Response:
+    return _error_response(error.code or 400, "invalid", error.name.lower())
 
 
 def _refusal(error: SallyportError) -> Response:

@@ -50,8 +50,8 @@ class Identify:
         door = environ.get(DOOR)
         if not isinstance(door, Door):
             return self._certificate_holder(environ, session)
-        uid = environ.get("X_REMOTE_UID")
-        if not isinstance(uid, int | str) or int(uid) not in door.uids:
+        uid = str(environ.get("X_REMOTE_UID", ""))
+        if not (uid.isascii() and uid.isdigit()) or int(uid) not in door.uids:
             raise Denied(f"uid {uid} at the socket of {door.caller}")
         if session is not None:
             if door.caller is not Caller.WEB:

@@ -1,4 +1,4 @@
-"""The whole auth service in the test process, on throw-away state: real trail, real signer, real codes and keys.
+"""The whole auth service in the test process, on throw-away state: real trail, signer, codes and keys.
 
 Only time, randomness and the cost of slow hashes are the test's. `AuthBox.call` goes through the gate and
 the table, as the API does; `console`, `web`, `proxy` and `person` are shorthands for who calls.
@@ -12,9 +12,8 @@ import random
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyotp
 import pytest
@@ -41,8 +40,11 @@ from authenticators import recovery_codes
 from hsm.signer.limits import DEFAULT_LIMITS, LimitTable, Rate
 from tests.support.hand_clock import HandClock
 from tests.support.signer import make_config, running_signer
-from tests.support.virtual_keys import client_for, make_key
 from tests.support.virtual_keys import Person as Toucher
+from tests.support.virtual_keys import client_for, make_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ORIGIN = "https://localhost:3080"
 PASSWORD = "correct horse battery"
@@ -341,10 +343,10 @@ def shared_signer_in(folder: Path):
 
 
 @contextmanager
-def auth_box(folder: Path, signer: SharedSigner, *, config: str = CONFIG):
+def auth_box(folder: Path, signer: SharedSigner, *, config: str = CONFIG, clock: HandClock | None = None):
     """Compose a fresh service in `folder`, its keys established."""
     folder.chmod(0o700)
-    parsed, clock = parse(config.encode()), HandClock()
+    parsed, clock = parse(config.encode()), clock or HandClock()
     signer.clock = clock
     layout = Layout(closed(folder / "data"))
     for part in (layout.run, layout.auth, layout.log, layout.log / "sessions"):
