@@ -345,6 +345,21 @@ def test_a_rotation_of_a_sealed_token_says_sealed_and_leaves_no_trace(box, monke
     assert not box.events("cert_authority.rotate")
 
 
+def test_a_sign_in_and_a_new_session_say_sealed_while_it_is(box, monkeypatch):
+    joe = box.certified(box.sign_up())
+    box.add_node()
+
+    def sealed(_):
+        raise SignerError(Code.SEALED, "the signer is sealed")
+
+    monkeypatch.setattr(box.ground.custody.client, "sign_user_certificate", sealed)
+    with pytest.raises(Sealed, match="unseal it at the console"):
+        box.certified(joe)
+    with pytest.raises(Sealed):
+        box.connect(joe)
+    assert box.console("users.list").users
+
+
 def test_a_start_is_refused_when_a_key_in_use_is_not_on_the_token(box, monkeypatch):
     failing(box, monkeypatch, problems=("the user key 1 is not on the token",))
     generation = authority(box, AuthorityKind.USER).signing.generation
