@@ -10,7 +10,7 @@ drafts     request → bytes to be signed → answer
 ledger     every signature, durably, before it is made; serial numbers
 token      sealed, open, or gone for the moment
 signing    entered, signed, verified, linted again; or void
-verifying  the check of one signature while the next one is made
+verifying  a process that verifies while the next signatures are made
 desk       the work, without sockets and threads
 queue      who is next
 server     sockets and threads

@@ -20,7 +20,7 @@ from hsm.errors import HsmError, TokenFault
 from hsm.naming import KeyName, Namespace
 from hsm.provider import PREFERENCE, Algorithm, Attester, KeyInfo, KeyProvider, Probe, Prober
 from hsm.secret import Secret
-from hsm.signer import drafts
+from hsm.signer import drafts, note
 from hsm.signer.codec import operation_of
 from hsm.signer.drafts import NONCE_SIZE, Draft, Terms
 from hsm.signer.limits import CertificateLimits, LimitTable, TokenBucket
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 Place = tuple[Ca, int]
 Command = CreateKey | Preflight | Attest | Seal | Unseal
 TLS_PREFERENCE = (Algorithm.P256, Algorithm.P384, Algorithm.RSA3072, Algorithm.RSA4096, Algorithm.ED25519)
-NOTE_PREFERENCE = (Algorithm.ED25519, Algorithm.P256, Algorithm.P384)
 PREFLIGHT_SIGNATURES = 20
 _ROLES = frozenset(Ca)
 PREFLIGHT_SECONDS = 1.0
@@ -438,7 +437,7 @@ def _ca_of(
 
 def _choose_algorithm(ca: Ca, provider: KeyProvider) -> Algorithm:
     """Return the first algorithm of the CA's preference that the token has."""
-    order = {Ca.TLS: TLS_PREFERENCE, Ca.AUDIT: NOTE_PREFERENCE}.get(ca, PREFERENCE)
+    order = {Ca.TLS: TLS_PREFERENCE, Ca.AUDIT: note.PREFERENCE}.get(ca, PREFERENCE)
     offered = provider.probe().algorithms if isinstance(provider, Prober) else tuple(Algorithm)
     for algorithm in order:
         if algorithm in offered:

@@ -16,6 +16,8 @@ from hsm.provider import Algorithm
 
 _ORIGIN = re.compile(r"[!-*,-~]{1,120}")  # printable, without space and plus: it is also the key's name
 _SIZE = re.compile(r"0|[1-9][0-9]{0,15}")
+PREFERENCE = (Algorithm.ED25519, Algorithm.P256, Algorithm.P384)
+"""The algorithms an audit key can have, the best first."""
 ROOT_SIZE = 32
 MAX_NOTE = 4096
 

@@ -9,7 +9,7 @@ To start one (the composition root of the signer process does no more than this)
 
 One thread runs the event loop: it reads frames, parses, checks limits and drafts. One other thread
 alone touches token and ledger, one operation at a time; what waits for it is handed out fairly. A
-third one only verifies what a fast token has signed, while the token signs on.
+process that knows no secret verifies what a fast token has signed, while the token signs on.
 Of requests that wait together, as many share one sync of the ledger as the token can sign in about
 two milliseconds, or in twice the time of a sync where the disk is slower. A module that crashes takes
 this process along; its supervisor starts it again, and clients get UNAVAILABLE.

@@ -1,8 +1,8 @@
 """From drafts to answers: in the ledger, signed, verified, linted again; or void.
 
-All entries of a batch are on the disk before its first signature is made. With a fast token the check of
-one signature goes on beside the making of the next ones; with a slow one nothing would be gained, and
-each answer leaves at once. An entry that comes to nothing gets a `void` line.
+All entries of a batch are on the disk before its first signature is made. With a fast token signatures are
+verified beside the making of the next ones; with a slow one nothing would be gained, and each answer
+leaves at once. An entry that comes to nothing gets a `void` line.
 """
 
 from __future__ import annotations
@@ -11,28 +11,24 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hsm.encoding import public_key
-from hsm.encoding.libcrypto import Verifier, verifier
 from hsm.encoding.signature import Signature
 from hsm.errors import HsmError, TokenFault
 from hsm.naming import KeyName, Namespace
 from hsm.signer.drafts import Draft
-from hsm.signer.protocol import SignerError
+from hsm.signer.protocol import Answer, SignerError
 from hsm.signer.token import Token, refusal_of
-from hsm.signer.verifying import Beside
+from hsm.signer.verifying import Verifying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hsm.provider import KeyProvider
     from hsm.signer.ledger import Ledger
-    from hsm.signer.protocol import Answer, PublicKey
+    from hsm.signer.protocol import PublicKey
 
 MIN_PACE = 1e-6
 FAST_PACE = 0.0005
-"""Seconds of a token call; from there on nothing is gained by checking the signature before beside it."""
-AHEAD = 8
-"""So many signatures may wait for their check."""
+"""Seconds of a token call; from there on nothing is gained by verifying beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,16 @@ class _Signed:
     entered: Entered
     signature: Signature
 
+    @property
+    def key(self) -> bytes:
+        """The public key that has to have made it."""
+        return self.entered.draft.key.public_key
+
+    @property
+    def message(self) -> bytes:
+        """What was to be signed."""
+        return self.entered.draft.to_be_signed
+
 
 class Signing:
     """Signs for the desk, in the thread that has the token."""
@@ -62,8 +68,7 @@ class Signing:
         self._token = token
         self._ledger = ledger
         self._steady = steady
-        self._verifiers: dict[bytes, Verifier] = {}
-        self._beside = Beside[_Signed](self._verifies)
+        self._verifying = Verifying()
         self.signatures = 0
         self.pace = 1.0
         """Seconds that the token takes for a signature lately; a smoothed figure."""
@@ -90,28 +95,29 @@ class Signing:
         return self._namespace.label(KeyName(role=key.ca, generation=key.generation))
 
     def close(self) -> None:
-        """Let the thread of the checks end."""
-        self._beside.close()
+        """Let the verifying process end."""
+        self._verifying.close()
 
     def _sign_beside(
         self, provider: KeyProvider, batch: Sequence[Entered]
     ) -> Iterator[tuple[int, Answer | SignerError]]:
-        for entered in batch:
-            try:
-                self._beside.put(self._make(provider, entered))
-            except HsmError as error:
-                yield entered.index, self._failed(entered, error)
-            yield from self._checked(leave=AHEAD)
-        yield from self._checked(leave=0)
+        failed = list[tuple[int, Answer | SignerError]]()
 
-    def _checked(self, *, leave: int) -> Iterator[tuple[int, Answer | SignerError]]:
-        for signed, verifies in self._beside.take(leave=leave):
+        def making() -> Iterator[_Signed]:
+            for entered in batch:
+                try:
+                    yield self._make(provider, entered)
+                except HsmError as error:
+                    failed.append((entered.index, self._failed(entered, error)))
+
+        for signed, verifies in self._verifying.beside(making()):
             yield signed.entered.index, self._finish(signed, verifies=verifies)
+        yield from failed
 
     def _sign(self, provider: KeyProvider, entered: Entered) -> Answer | SignerError:
         try:
             signed = self._make(provider, entered)
-            verifies = self._verifies(signed)
+            verifies = self._verifying.verifies(signed)
         except HsmError as error:
             return self._failed(entered, error)
         return self._finish(signed, verifies=verifies)
@@ -121,14 +127,6 @@ class Signing:
         made = provider.sign(self.label(entered.draft.key), entered.draft.to_be_signed)
         self.pace += (max(self._steady() - begin, MIN_PACE) - self.pace) / 8
         return _Signed(entered, made)
-
-    def _verifies(self, signed: _Signed) -> bool:
-        """Whether it is the signature of the right key over the right bytes; in any thread."""
-        draft = signed.entered.draft
-        blob = draft.key.public_key
-        if blob not in self._verifiers:
-            self._verifiers[blob] = verifier(public_key.load(blob))
-        return self._verifiers[blob](draft.to_be_signed, signed.signature)
 
     def _finish(self, signed: _Signed, *, verifies: bool) -> Answer | SignerError:
         try:
