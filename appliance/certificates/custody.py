@@ -12,8 +12,8 @@ from appliance.domain.errors import Denied, Invalid, SallyportError, Sealed, Una
 from appliance.domain.operations.custody import TokenStatus
 from appliance.domain.records import AuthorityKey, AuthorityKind
 from hsm.algorithm import Algorithm
+from hsm.signer import note
 from hsm.signer.client import SignerClient
-from hsm.signer.desk import NOTE_PREFERENCE
 from hsm.signer.protocol import (
     RETRYABLE,
     Ca,
@@ -38,7 +38,7 @@ FIRST = 1
 """The generation a new cluster's keys begin with."""
 AUTHORITY_LIFE = timedelta(days=3650)
 """Ten years: the life of the TLS authority's own certificate. It is rotated long before."""
-USABLE: Final = {AuthorityKind.AUDIT: frozenset(NOTE_PREFERENCE)}
+USABLE: Final = {AuthorityKind.AUDIT: frozenset(note.PREFERENCE)}
 """Which algorithms a kind of key can have, where it cannot have all of them."""
 
 

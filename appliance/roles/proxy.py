@@ -7,6 +7,7 @@ import signal
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+import appliance.roles.tokenless  # noqa: F401 - before anything that imports asyncssh
 from appliance.client import Api, UnixTransport
 from appliance.domain import names
 from appliance.domain.errors import Sealed
