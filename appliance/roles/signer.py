@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from appliance.config.schema import duration
-from appliance.domain.errors import Invalid
+from appliance.domain.errors import Invalid, Unavailable
 from appliance.roles import notify, pin
 from appliance.roles.layout import Layout, closed
 from appliance.roles.process import main
@@ -42,15 +42,29 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
     memory = Memory()
     cluster = config.auth_service.cluster_name
     ledger = Ledger.open(layout.ledger, cluster, clock=time.time, seen=memory.see)  # noqa: TID251 - seconds of the wall clock
+    place, released = pin.token(config, layout), pin.released(config, layout)
+    token = Token(registry.opener(place), released)
+    if released is not None:
+        _open(token, place.location.partition("?")[0])
     server = SignerServer(
         SignerConfig(cluster=cluster, doors=_doors(layout), limits=table),
-        Token(registry.opener(pin.token(config, layout)), pin.released(config, layout)),
+        token,
         ledger,
         memory,
         time.time,  # noqa: TID251 - the signer takes its clock as a function
     )
     Thread(target=_announce, args=(server,), daemon=True).start()
     server.serve()
+
+
+def _open(token: Token, place: str) -> None:
+    """Open a token whose PIN a machine releases: now, or it is said at once why not."""
+    try:
+        token.provider()
+    except HsmError as error:
+        tries = getattr(error, "tries_left", None)
+        left = "" if tries is None else f" ({tries} tries left)"
+        raise Unavailable(f"{place}: {error}{left}") from error
 
 
 def _announce(server: SignerServer) -> None:
