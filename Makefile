@@ -46,10 +46,6 @@ hardware-test: ## Run the authenticator scenarios on software keys, over PC/SC a
 bench: setup-test ## Run the benchmarks; ARGS='policy --json' runs one
 	@bench/run $(ARGS)
 
-.PHONY: soak
-soak: setup-test ## Ten minutes of long transfers through the bastion, with flat memory
-	@bench/run soak $(ARGS)
-
 .PHONY: docs
 docs: setup-test ## Make docs/configuration.md and docs/cli.md from their sources
 	@$(BIN)/python -m scripts.reference
