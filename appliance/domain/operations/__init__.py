@@ -18,7 +18,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.domain.operations import access, challenges, custody, devices, journal, nodes, people, resources, ssh
+from appliance.domain.operations import (
+    access,
+    challenges,
+    custody,
+    devices,
+    journal,
+    nodes,
+    people,
+    resources,
+    ssh,
+)
 from appliance.domain.operations.operation import Caller, Operation, Rule
 
 __all__ = ["OPERATIONS", "Caller", "Operation", "Rule"]
