@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from appliance.config.schema import Config
 
@@ -46,14 +47,7 @@ def parse(data: bytes, name: str = "<configuration>", settings: Mapping[str, str
     """Parse the text of a configuration file called `name`; raises `ConfigError`."""
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{name}: larger than {MAX_BYTES} bytes")
-    try:
-        document = YAML().load(data.decode("utf-8"))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"{name}: not valid YAML: {error}") from error
+    document = _read(data, name)
     try:
         return Config.model_validate(_with_settings(_plain(document) or {}, settings or {}))
     except ValidationError as error:
@@ -61,13 +55,34 @@ def parse(data: bytes, name: str = "<configuration>", settings: Mapping[str, str
         raise ConfigError("\n".join(lines)) from error
 
 
+def _read(data: bytes, name: str) -> Any:
+    """Return the YAML value of a text, with its lines; no aliases, which make a small text a large value."""
+    try:
+        text = data.decode("utf-8")
+        for event in YAML(pure=True).parse(text):
+            if isinstance(event, AliasEvent):
+                mark = event.start_mark
+                raise ConfigError(f"{name}:{mark.line + 1}:{mark.column + 1}: aliases are not read here")
+        return YAML().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+
+
 def _with_settings(document: Any, settings: Mapping[str, str]) -> Any:
     for dotted, text in settings.items():
         *sections, key = dotted.split(".")
         place = document
         for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = _plain(YAML().load(text))
+            if isinstance(place, dict) and place.get(section) is None:
+                place[section] = {}
+            place = place[section] if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise ConfigError(f"{dotted}: there is no such key to set")
+        place[key] = _plain(_read(text.encode(), f"{dotted}={text}"))
     return document
 
 

@@ -73,7 +73,7 @@ def duration_text(seconds: float) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size and seconds % size == 0 and not (unit == "d" and seconds <= 2 * size):
             return f"{int(seconds // size)}{unit}"
-    return f"{seconds:g}s"
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{round(1000 * seconds)}ms"
 
 
 def reference() -> str:

@@ -17,7 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from appliance.domain import names
 from appliance.domain.errors import Invalid
 
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
+LONGEST = 3650 * 86400.0
+"""Ten years: a duration beyond is a mistake, and some are too long for any clock."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -51,7 +53,13 @@ def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0)]
+def _sensible(seconds: float) -> float:
+    if not seconds <= LONGEST:
+        raise ValueError("expected a duration of at most 3650d")
+    return seconds
+
+
+Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0), AfterValidator(_sensible)]
 Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_node_name)]
 
@@ -60,6 +68,12 @@ class Section(BaseModel):
     """A section of the file: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_in_it(cls, value: object) -> object:
+        """A section all of whose keys are commented out has its defaults."""
+        return {} if value is None else value
 
 
 class Severity(StrEnum):
@@ -133,7 +147,7 @@ class Authentication(Section):
     second_factor: Literal["off", "otp", "webauthn", "on", "optional"] | None = None
     """The older, single form: `otp`, `webauthn`, `on` (either), `optional`, `off`. Give this or
     `second_factors`."""
-    second_factors: tuple[SecondFactor, ...] = SECOND_FACTORS
+    second_factors: tuple[SecondFactor, ...] = Field(default=SECOND_FACTORS, min_length=1)
     """Which second factors people can enrol and use; one of them is always required."""
     webauthn: Webauthn = Webauthn()
     """Security keys and passkeys."""
