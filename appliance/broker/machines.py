@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SSH_PORT = 22
+BASTION = "bastion"
+"""With the cluster's name behind it, what clients expect the bastion's own host certificate to carry."""
 ALL_NODES = Rule("node", "list")
 
 log = logging.getLogger(__name__)
@@ -148,6 +150,8 @@ class Machines:
         name = names.node_name(request.name)
         if name.endswith(f".{self.cluster}"):
             raise Invalid(f"node name {name!r}: leave the cluster's name away")
+        if name == BASTION:
+            raise Invalid(f"node name {name!r} is the bastion's own: its machine could pass for the bastion")
         host, port = names.host_port(request.address, default_port=SSH_PORT)
         return Node(
             id=self.random.uuid(),
