@@ -9,7 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from appliance import __version__
-from appliance.cli.output import FORMAT_KEY, FORMATS
+from appliance.cli.output import FORMAT_KEY, FORMATS, plain
 from appliance.config import ConfigError
 from appliance.domain.errors import SallyportError
 
@@ -55,7 +55,8 @@ def run(group: click.Group, name: str, *, expected: tuple[type[Exception], ...] 
 
 
 def _leave(text: str, status: int) -> None:
-    click.echo(text, err=True)
+    # some of it may be a server's words: each line is made safe for a terminal
+    click.echo("\n".join(plain(line) for line in text.split("\n")), err=True)
     sys.exit(status)
 
 
