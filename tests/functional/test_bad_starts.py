@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.box import Box, program
-from tests.support.softhsm import MODULE, PIN, SoftHsm
+from tests.support.softhsm import MODULE, PIN, shared_store
 
 pytestmark = pytest.mark.functional
 SECONDS = 120
+LABEL = "bad-starts"
 
 
 @pytest.fixture
@@ -152,13 +153,13 @@ class TestDataFolder:
 
 
 @pytest.fixture(scope="module")
-def softhsm(tmp_path_factory):
-    store = SoftHsm.make(tmp_path_factory.mktemp("softhsm"))
-    store.make_token("ca")
+def softhsm():
+    store = shared_store()
+    store.make_token(LABEL)
     return store
 
 
-def use_token(box, pin, *, label="ca", module=MODULE):
+def use_token(box, pin, *, label=LABEL, module=MODULE):
     """Have the box keep its keys in a PKCS#11 token; returns the file with the PIN."""
     file = box.folder / "pin"
     file.write_text(f"{pin}\n")
@@ -185,7 +186,7 @@ class TestToken:
     def test_a_wrong_pin_is_called_that_and_the_right_one_works_afterwards(self, box, softhsm):
         file = use_token(box, "0000")
         sentence = refused_by("signer", box, environment=softhsm.environment)
-        assert sentence.startswith("pkcs11:token=ca: the token refused the PIN")
+        assert sentence.startswith("pkcs11:token=bad-starts: the token refused the PIN")
         file.write_text(PIN)
         box.start()
         assert "openssh" in box.sallyctl("auth", "ls").stdout

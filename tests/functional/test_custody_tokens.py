@@ -68,7 +68,7 @@ def test_sign_up_login_and_attestation_on_a_yubikeys_piv_applet(tmp_path, monkey
 
 def refused_start(folder, token):
     """Start a box that must not start; returns what it said."""
-    box = Box(folder=folder / "refused")
+    box = Box(folder=folder / "box")
     shutil.rmtree(box.folder, ignore_errors=True)
     box.folder.mkdir(mode=0o700)
     box.configure()
