@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import pexpect
 
-from appliance.audit.files import day_files
 from scripts.demo_stage import Stage, StepFailed
 from tests.support import sign_up
 from tests.support.box import COMMANDS, Box, running_box
